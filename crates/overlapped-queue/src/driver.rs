@@ -1,0 +1,313 @@
+//! The driver around the state machine: lock, ask, unlock, wake, sleep.
+
+use crate::parker::Parker;
+use crate::state::{Call, Next, State, Wake, Wakes, WorkerId};
+use crate::sync::{Arc, Mutex, MutexGuard, lock};
+use crate::{Config, Ended, Engine, Fifo, Stats};
+
+/// The queue of one completion port. Cloning gives another handle to the same queue.
+pub struct Queue<F: Fifo> {
+    shared: Arc<Shared<F>>,
+}
+
+struct Shared<F: Fifo> {
+    guarded: Mutex<Guarded<F>>,
+}
+
+struct Guarded<F: Fifo> {
+    state: State<F>,
+    /// By worker.
+    parkers: Vec<Option<Arc<Parker>>>,
+}
+
+/// A thread's membership in a queue (CC-3). The thread that made it is the one that uses it, and
+/// dropping it is what the queue takes for that thread's end or departure (CC-10).
+pub struct Binding<F: Fifo> {
+    queue: Queue<F>,
+    id: WorkerId,
+    parker: Arc<Parker>,
+    /// What an interrupt needs, to release a waiter when this thread goes.
+    interrupt: Box<dyn Fn() + Send>,
+}
+
+impl<F: Fifo> Queue<F> {
+    /// Makes a queue.
+    ///
+    /// # Panics
+    ///
+    /// If the concurrency value is 0.
+    pub fn new(config: Config) -> Self {
+        let guarded = Guarded {
+            state: State::new(config),
+            parkers: Vec::new(),
+        };
+        Queue {
+            shared: Arc::new(Shared {
+                guarded: Mutex::new(guarded),
+            }),
+        }
+    }
+
+    /// Binds the calling thread. `interrupt` does what [`Engine::interrupt`] does; it is kept so
+    /// that a departing thread can wake the leader.
+    ///
+    /// # Errors
+    ///
+    /// When there is no memory for another thread's place; nothing is bound then.
+    pub fn bind(
+        &self,
+        interrupt: Box<dyn Fn() + Send>,
+    ) -> Result<Binding<F>, std::collections::TryReserveError> {
+        let parker = Arc::new(Parker::new());
+        let mut guarded = self.lock();
+        let id = guarded.state.bind()?;
+        if guarded.parkers.len() <= id {
+            guarded.parkers.resize(id + 1, None);
+        }
+        guarded.parkers[id] = Some(parker.clone());
+        drop(guarded);
+        Ok(Binding {
+            queue: self.clone(),
+            id,
+            parker,
+            interrupt,
+        })
+    }
+
+    /// Whether both are the same queue.
+    pub fn same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// Queues a packet. `from` is the calling thread's binding, if it is bound to this queue.
+    ///
+    /// # Errors
+    ///
+    /// A closed queue gives the packet back.
+    pub fn push(
+        &self,
+        engine: &impl Engine<F>,
+        packet: F::Packet,
+        from: Option<&Binding<F>>,
+    ) -> Result<(), F::Packet> {
+        let mut wakes = Wakes::new();
+        let mut guarded = self.lock();
+        let refused = guarded
+            .state
+            .push(packet, from.map(|binding| binding.id), &mut wakes);
+        guarded.unlock_and_wake(wakes, || engine.interrupt());
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// Queues several packets in order, under one lock. What stays in `packets` was refused
+    /// because the queue is closed.
+    pub fn push_all(&self, engine: &impl Engine<F>, packets: &mut F, from: Option<&Binding<F>>) {
+        if packets.is_empty() {
+            return;
+        }
+        let mut wakes = Wakes::new();
+        let mut guarded = self.lock();
+        guarded
+            .state
+            .push_all(packets, from.map(|binding| binding.id), &mut wakes);
+        guarded.unlock_and_wake(wakes, || engine.interrupt());
+    }
+
+    /// Waits for a packet, until `deadline` on the engine's clock (`None`: for ever; a time that
+    /// has passed: looks once, at the engine too).
+    ///
+    /// # Errors
+    ///
+    /// [`Ended::TimedOut`] or [`Ended::Closed`]; no packet was consumed then (CC-11).
+    pub fn get(
+        &self,
+        engine: &impl Engine<F>,
+        me: &mut Binding<F>,
+        deadline: Option<u64>,
+    ) -> Result<F::Packet, Ended> {
+        debug_assert!(self.same(&me.queue));
+        let mut wakes = Wakes::new();
+        let mut call = Call::until(deadline);
+        let mut guarded = self.lock();
+        guarded.state.arrive(me.id);
+        let mut next = guarded
+            .state
+            .next(me.id, &mut call, || engine.now(), &mut wakes);
+        loop {
+            match next {
+                Next::Take(packet) => {
+                    guarded.unlock_and_wake(wakes, || engine.interrupt());
+                    return Ok(packet);
+                }
+                Next::TimedOut => {
+                    guarded.unlock_and_wake(wakes, || engine.interrupt());
+                    return Err(Ended::TimedOut);
+                }
+                Next::Closed => return Err(Ended::Closed),
+                Next::Lead { timeout } => {
+                    guarded.unlock_and_wake(std::mem::take(&mut wakes), || engine.interrupt());
+                    let mut harvest = F::default();
+                    engine.wait(timeout, &mut harvest);
+                    let now = engine.now();
+                    guarded = self.lock();
+                    let handed =
+                        guarded
+                            .state
+                            .back_from_engine(me.id, &mut harvest, now, &mut wakes);
+                    next = match handed {
+                        Some(packet) => Next::Take(packet),
+                        None => guarded
+                            .state
+                            .next(me.id, &mut call, || engine.now(), &mut wakes),
+                    };
+                    // A closed queue left the harvest to us; dropping it must not hold the lock.
+                    if !harvest.is_empty() {
+                        drop(guarded);
+                        drop(harvest);
+                        guarded = self.lock();
+                    }
+                }
+                Next::Sleep { timeout } => {
+                    guarded.unlock_and_wake(std::mem::take(&mut wakes), || engine.interrupt());
+                    me.parker.park(timeout);
+                    let now = engine.now();
+                    guarded = self.lock();
+                    next = match guarded.state.awake(me.id, &call, now, &mut wakes) {
+                        Err(next) => next,
+                        Ok(()) => guarded
+                            .state
+                            .next(me.id, &mut call, || engine.now(), &mut wakes),
+                    };
+                }
+            }
+        }
+    }
+
+    /// Takes up to `most` packets that are queued now, for a thread that has just got one (GX-1).
+    pub fn take_more(&self, me: &Binding<F>, most: usize, into: &mut F) {
+        let mut guarded = self.lock();
+        for _ in 0..most {
+            let Some(packet) = guarded.state.take_more(me.id) else {
+                break;
+            };
+            into.push(packet);
+        }
+    }
+
+    /// The bound thread gives up its place because it is about to block (CC-8). `true` if it had
+    /// one; then [`unblock`](Queue::unblock) must follow.
+    pub fn block(&self, engine: &impl Engine<F>, me: &Binding<F>) -> bool {
+        let mut wakes = Wakes::new();
+        let mut guarded = self.lock();
+        let released = guarded.state.block(me.id, &mut wakes);
+        guarded.unlock_and_wake(wakes, || engine.interrupt());
+        released
+    }
+
+    /// The bound thread runs again and counts at once (CC-9).
+    pub fn unblock(&self, me: &Binding<F>) {
+        self.lock().state.unblock(me.id);
+    }
+
+    /// Ends every wait, now and later (CX-9). Returns the packets that nobody will take (CX-10).
+    pub fn close(&self, engine: &impl Engine<F>) -> F {
+        let mut wakes = Wakes::new();
+        let mut guarded = self.lock();
+        let left = guarded.state.close(&mut wakes);
+        guarded.unlock_and_wake(wakes, || engine.interrupt());
+        left
+    }
+
+    /// Whether the queue was closed.
+    pub fn is_closed(&self) -> bool {
+        self.lock().state.is_closed()
+    }
+
+    /// A snapshot of the counts.
+    pub fn stats(&self) -> Stats {
+        self.lock().state.stats()
+    }
+
+    /// Wakes a sleeping thread so that it sees that the model's clock has moved.
+    #[cfg(loom)]
+    pub fn expire(&self, worker: usize) {
+        let parker = self.lock().parkers[worker].clone();
+        if let Some(parker) = parker {
+            parker.unpark();
+        }
+    }
+
+    fn lock(&self) -> Unlocker<'_, F> {
+        Unlocker {
+            guard: lock(&self.shared.guarded),
+        }
+    }
+}
+
+impl<F: Fifo> Clone for Queue<F> {
+    fn clone(&self) -> Self {
+        Queue {
+            shared: self.shared.clone(),
+        }
+    }
+}
+
+impl<F: Fifo> Binding<F> {
+    /// The queue that the thread is bound to.
+    pub fn queue(&self) -> &Queue<F> {
+        &self.queue
+    }
+}
+
+impl<F: Fifo> Drop for Binding<F> {
+    fn drop(&mut self) {
+        let mut wakes = Wakes::new();
+        let mut guarded = self.queue.lock();
+        guarded.state.unbind(self.id, &mut wakes);
+        guarded.parkers[self.id] = None;
+        guarded.unlock_and_wake(wakes, || (self.interrupt)());
+    }
+}
+
+/// The locked queue. Wakes happen after the lock is gone: a wake costs its waker as much as
+/// several requests, and the woken thread's first act is to lock.
+struct Unlocker<'a, F: Fifo> {
+    guard: MutexGuard<'a, Guarded<F>>,
+}
+
+impl<F: Fifo> Unlocker<'_, F> {
+    fn unlock_and_wake(self, wakes: Wakes, interrupt: impl Fn()) {
+        if wakes.is_empty() {
+            return;
+        }
+        let whom: smallvec::SmallVec<[Option<Arc<Parker>>; 4]> = wakes
+            .iter()
+            .map(|wake| match wake {
+                Wake::Leader => None,
+                Wake::Follower(id) => self.guard.parkers[*id].clone(),
+            })
+            .collect();
+        drop(self.guard);
+        for (wake, parker) in wakes.iter().zip(whom) {
+            match (wake, parker) {
+                (Wake::Leader, _) => interrupt(),
+                (Wake::Follower(_), Some(parker)) => parker.unpark(),
+                (Wake::Follower(_), None) => {}
+            }
+        }
+    }
+}
+
+impl<F: Fifo> std::ops::Deref for Unlocker<'_, F> {
+    type Target = Guarded<F>;
+
+    fn deref(&self) -> &Guarded<F> {
+        &self.guard
+    }
+}
+
+impl<F: Fifo> std::ops::DerefMut for Unlocker<'_, F> {
+    fn deref_mut(&mut self) -> &mut Guarded<F> {
+        &mut self.guard
+    }
+}

@@ -1,0 +1,61 @@
+use std::time::Duration;
+
+/// Whom to wake when packets arrive. See the crate's introduction for both rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WakePolicy {
+    /// Wake another worker only when that is worth more than it costs; no packet waits longer than
+    /// about [`TICK_MAX`] while a worker is free and fewer than the limit are active.
+    #[default]
+    Economy,
+    /// The literal rule of Windows: wake for every packet while fewer than the limit are active.
+    Windows,
+}
+
+/// Under economy, how much queued work (packets times the mean time of a handler) justifies waking
+/// another worker: four to five times what a wake across processors takes.
+pub const BACKLOG: Duration = Duration::from_micros(200);
+
+/// The watcher's first and shortest sleep.
+pub const TICK_MIN: Duration = Duration::from_micros(200);
+
+/// The watcher's longest sleep while packets move.
+pub const TICK_MAX: Duration = Duration::from_micros(1600);
+
+/// After this long without a packet the watcher sleeps without a time-out.
+pub const QUIET: Duration = Duration::from_millis(20);
+
+/// After this many packets taken in a row from a queue that never ran empty, somebody looks into
+/// the engine, so that work that posts to itself cannot starve I/O.
+pub(crate) const HARVEST_EVERY: u32 = 64;
+
+/// The same in handler time, for handlers that take long.
+pub(crate) const HARVEST_AFTER: Duration = Duration::from_micros(200);
+
+/// What a queue is created with.
+#[derive(Clone, Copy, Debug)]
+pub struct Config {
+    /// The concurrency value: how many threads may be active at once; at least 1.
+    pub concurrency: usize,
+    /// Whom to wake when.
+    pub policy: WakePolicy,
+    /// After how long an absent worker is presumed blocked while others wait at the limit; `None`
+    /// for never, which makes CC-4 and CC-6 exact and lets a worker that never comes back hold its
+    /// place for ever.
+    pub rescue_after: Option<Duration>,
+}
+
+impl Config {
+    /// The default rescue bound: long beside any handler that does not block, short beside what a
+    /// client notices.
+    pub const RESCUE_AFTER: Duration = Duration::from_millis(10);
+
+    /// Economy, with the rescue release after [`Config::RESCUE_AFTER`].
+    pub fn new(concurrency: usize) -> Self {
+        Config {
+            concurrency,
+            policy: WakePolicy::default(),
+            rescue_after: Some(Self::RESCUE_AFTER),
+        }
+    }
+}

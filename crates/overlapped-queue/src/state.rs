@@ -1,0 +1,700 @@
+//! The queue as a plain machine: what happened goes in, what a thread does next comes out.
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::policy::{BACKLOG, HARVEST_AFTER, HARVEST_EVERY, QUIET, TICK_MAX, TICK_MIN};
+use crate::{Config, Fifo, Stats, WakePolicy};
+
+/// A bound thread's place in [`State::workers`].
+pub(crate) type WorkerId = usize;
+
+/// What a thread inside `get` does next.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Next<P> {
+    /// Return with this packet; the thread is active now.
+    Take(P),
+    /// Wait in the engine for at most this long, then report with [`State::back_from_engine`].
+    Lead { timeout: Option<Duration> },
+    /// Sleep in the own parker for at most this long, then report with [`State::awake`].
+    Sleep { timeout: Option<Duration> },
+    /// Return without a packet; the thread is active now (CC-4).
+    TimedOut,
+    /// Return without a packet: the queue is closed.
+    Closed,
+}
+
+/// Whom to wake after unlocking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wake {
+    /// A follower, in its parker.
+    Follower(WorkerId),
+    /// The leader, in the engine.
+    Leader,
+}
+
+/// Most critical sections wake nobody, nearly all others one.
+pub(crate) type Wakes = SmallVec<[Wake; 4]>;
+
+/// Where a bound thread stands with respect to the concurrency value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    /// Has never come back from `get`: not counted.
+    Fresh,
+    /// Outside and counted.
+    Active,
+    /// Outside and not counted: it said that it blocks, or was presumed to.
+    Released,
+    /// In `get`.
+    Inside,
+}
+
+/// What another thread left for a waiting one.
+enum Order<P> {
+    None,
+    /// This packet is yours, and you are counted already (CC-7).
+    Packet(P),
+    /// Get up and look for work; you are off the stack.
+    Look,
+    /// Stay where you are on the stack, but sleep with a time-out from now on.
+    Watch,
+}
+
+struct Worker<P> {
+    standing: Standing,
+    order: Order<P>,
+    /// When it last went out, on the coarse clock.
+    out_at: u64,
+    /// When it last left the engine, and how many packets it took since: the means of the handler
+    /// time. Only a worker that comes back to the engine is measured, so waiting never counts.
+    batch_began: Option<u64>,
+    batch_taken: u32,
+}
+
+/// One call of `get`.
+pub(crate) struct Call {
+    deadline: Option<u64>,
+    /// Whether this call has looked into the engine: a poll does so once.
+    looked: bool,
+}
+
+impl Call {
+    pub(crate) fn until(deadline: Option<u64>) -> Self {
+        Call {
+            deadline,
+            looked: false,
+        }
+    }
+
+    fn expired(&self, now: u64) -> bool {
+        self.deadline.is_some_and(|deadline| now >= deadline)
+    }
+}
+
+pub(crate) struct State<F: Fifo> {
+    config: Config,
+    packets: F,
+    active: usize,
+    workers: Vec<Option<Worker<F::Packet>>>,
+    /// Everybody who waits, the leader included; the last is released first (CC-2).
+    stack: Vec<WorkerId>,
+    /// Who is in the engine.
+    leader: Option<WorkerId>,
+    /// Who sleeps with a tick: a follower, or the leader itself while it is the only one waiting.
+    watcher: Option<WorkerId>,
+    /// Somebody was told to look and has not looked yet.
+    look_under_way: bool,
+    closed: bool,
+
+    /// The last time that anybody read; good enough for decisions that span milliseconds.
+    clock: u64,
+    /// The watcher's current interval, and what it saw when it last looked.
+    interval: Duration,
+    taken_at_tick: u64,
+    moved_at: u64,
+    /// The watcher disarmed itself because nothing moved, and nothing has moved since.
+    quiet: bool,
+    /// Mean handler time, as far as measured.
+    handler_ns: u64,
+    taken_since_harvest: u32,
+
+    arrived: u64,
+    taken: u64,
+    handed_over: u64,
+    wakes: u64,
+    futile_wakes: u64,
+    harvests: u64,
+    rescues: u64,
+}
+
+impl<F: Fifo> State<F> {
+    pub(crate) fn new(config: Config) -> Self {
+        assert!(
+            config.concurrency > 0,
+            "a concurrency value of 0 is resolved by the caller"
+        );
+        State {
+            config,
+            packets: F::default(),
+            active: 0,
+            workers: Vec::new(),
+            stack: Vec::new(),
+            leader: None,
+            watcher: None,
+            look_under_way: false,
+            closed: false,
+            clock: 0,
+            interval: TICK_MIN,
+            taken_at_tick: 0,
+            moved_at: 0,
+            quiet: false,
+            handler_ns: 0,
+            taken_since_harvest: 0,
+            arrived: 0,
+            taken: 0,
+            handed_over: 0,
+            wakes: 0,
+            futile_wakes: 0,
+            harvests: 0,
+            rescues: 0,
+        }
+    }
+
+    // ---- threads come and go -------------------------------------------------------------------
+
+    /// Binds a thread (CC-3). Reserves what waiting will need, so that waiting cannot fail.
+    pub(crate) fn bind(&mut self) -> Result<WorkerId, std::collections::TryReserveError> {
+        let worker = Worker {
+            standing: Standing::Fresh,
+            order: Order::None,
+            out_at: 0,
+            batch_began: None,
+            batch_taken: 0,
+        };
+        let id = match self.workers.iter().position(Option::is_none) {
+            Some(id) => id,
+            None => {
+                self.workers.try_reserve(1)?;
+                self.workers.push(None);
+                self.workers.len() - 1
+            }
+        };
+        self.stack
+            .try_reserve(self.workers.len() - self.stack.len())?;
+        self.workers[id] = Some(worker);
+        Ok(id)
+    }
+
+    /// A bound thread exits or moves to another port (CC-10).
+    pub(crate) fn unbind(&mut self, me: WorkerId, wakes: &mut Wakes) {
+        debug_assert!(!self.stack.contains(&me));
+        if self.worker(me).standing == Standing::Active {
+            self.active -= 1;
+        }
+        self.workers[me] = None;
+        self.settle(true, wakes);
+    }
+
+    /// A bound thread is about to block (CC-8). Whether it gave up its place, which is what
+    /// [`unblock`](Self::unblock) takes back.
+    pub(crate) fn block(&mut self, me: WorkerId, wakes: &mut Wakes) -> bool {
+        if self.worker(me).standing != Standing::Active {
+            return false;
+        }
+        self.worker(me).standing = Standing::Released;
+        self.active -= 1;
+        self.settle(true, wakes);
+        true
+    }
+
+    /// It runs again, and counts at once, whatever the limit (CC-9).
+    pub(crate) fn unblock(&mut self, me: WorkerId) {
+        debug_assert_eq!(self.worker(me).standing, Standing::Released);
+        self.worker(me).standing = Standing::Active;
+        self.active += 1;
+    }
+
+    /// A thread enters `get` and so gives up its count (CC-5).
+    pub(crate) fn arrive(&mut self, me: WorkerId) {
+        if self.worker(me).standing == Standing::Active {
+            self.active -= 1;
+        }
+        self.worker(me).standing = Standing::Inside;
+    }
+
+    /// A thread leaves `get`, for whatever reason, and counts from now on (CC-4).
+    fn go_out(&mut self, me: WorkerId) {
+        let clock = self.clock;
+        let worker = self.worker(me);
+        worker.standing = Standing::Active;
+        worker.out_at = clock;
+        self.active += 1;
+        if self.watcher == Some(me) {
+            self.watcher = None;
+        }
+    }
+
+    // ---- packets come --------------------------------------------------------------------------
+
+    /// A packet arrives from a thread that is not the leader. `from` is the worker that brings it,
+    /// if a worker of this queue does.
+    ///
+    /// A closed queue does not take it: it comes back to be dropped outside the lock.
+    pub(crate) fn push(
+        &mut self,
+        packet: F::Packet,
+        from: Option<WorkerId>,
+        wakes: &mut Wakes,
+    ) -> Option<F::Packet> {
+        if self.closed {
+            return Some(packet);
+        }
+        self.arrived += 1;
+        self.packets.push(packet);
+        self.settle(!self.is_active(from), wakes);
+        None
+    }
+
+    /// Several packets at once, in order. What a closed queue does not take stays in `packets`.
+    pub(crate) fn push_all(&mut self, packets: &mut F, from: Option<WorkerId>, wakes: &mut Wakes) {
+        if self.closed {
+            return;
+        }
+        self.arrived += packets.len() as u64;
+        self.packets.append(packets);
+        self.settle(!self.is_active(from), wakes);
+    }
+
+    fn is_active(&self, from: Option<WorkerId>) -> bool {
+        from.and_then(|id| self.workers[id].as_ref())
+            .is_some_and(|worker| worker.standing == Standing::Active)
+    }
+
+    // ---- a thread inside get -------------------------------------------------------------------
+
+    /// What a thread that is awake inside `get` does now.
+    pub(crate) fn next(
+        &mut self,
+        me: WorkerId,
+        call: &mut Call,
+        now: impl Fn() -> u64,
+        wakes: &mut Wakes,
+    ) -> Next<F::Packet> {
+        if self.closed {
+            self.go_out(me);
+            return Next::Closed;
+        }
+        if self.active < self.config.concurrency {
+            let nobody_leads = self.leader.is_none();
+            if !(nobody_leads && self.harvest_due())
+                && let Some(packet) = self.packets.pop()
+            {
+                self.go_out(me);
+                self.count_taken(me);
+                self.settle(false, wakes);
+                return Next::Take(packet);
+            }
+            if nobody_leads {
+                self.clock = now();
+                if !(call.looked && call.expired(self.clock)) {
+                    call.looked = true;
+                    return self.lead(me, call);
+                }
+            }
+        }
+        self.clock = now();
+        if call.expired(self.clock) {
+            self.go_out(me);
+            self.settle(false, wakes);
+            return Next::TimedOut;
+        }
+        self.sleep(me, call)
+    }
+
+    fn lead(&mut self, me: WorkerId, call: &Call) -> Next<F::Packet> {
+        self.measure_batch(me);
+        self.leader = Some(me);
+        if !self.packets.is_empty() || call.expired(self.clock) {
+            return Next::Lead {
+                timeout: Some(Duration::ZERO),
+            };
+        }
+        self.stack.push(me);
+        // While others are out, they may post to themselves and then compute: somebody has to look.
+        if self.watcher.is_none() && self.work_may_wait() {
+            self.watch(me);
+        }
+        Next::Lead {
+            timeout: self.nap(me, call),
+        }
+    }
+
+    fn sleep(&mut self, me: WorkerId, call: &Call) -> Next<F::Packet> {
+        self.stack.push(me);
+        let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
+        if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
+            self.watch(me);
+        }
+        Next::Sleep {
+            timeout: self.nap(me, call),
+        }
+    }
+
+    /// How long a waiting thread may sleep: to its deadline, and the watcher to its next tick.
+    fn nap(&self, me: WorkerId, call: &Call) -> Option<Duration> {
+        let until_deadline = call
+            .deadline
+            .map(|deadline| Duration::from_nanos(deadline.saturating_sub(self.clock)));
+        if self.watcher != Some(me) {
+            return until_deadline;
+        }
+        Some(until_deadline.map_or(self.interval, |left| left.min(self.interval)))
+    }
+
+    /// The leader comes back from the engine with what it found there.
+    ///
+    /// `Some` if a packet was put into its slot meanwhile; otherwise ask [`next`](Self::next).
+    pub(crate) fn back_from_engine(
+        &mut self,
+        me: WorkerId,
+        harvest: &mut F,
+        now: u64,
+        wakes: &mut Wakes,
+    ) -> Option<F::Packet> {
+        debug_assert_eq!(self.leader, Some(me));
+        self.clock = now;
+        self.leader = None;
+        self.harvests += 1;
+        self.taken_since_harvest = 0;
+        let found = harvest.len();
+        if !self.closed {
+            self.arrived += found as u64;
+            self.packets.append(harvest);
+        }
+        self.leave_stack(me);
+        if self.watcher == Some(me) {
+            self.tick();
+        }
+        let worker = self.worker(me);
+        worker.batch_began = Some(now);
+        worker.batch_taken = 0;
+        match std::mem::replace(&mut worker.order, Order::None) {
+            Order::Packet(packet) => {
+                self.settle(false, wakes);
+                Some(packet)
+            }
+            Order::Look => {
+                self.looked();
+                None
+            }
+            Order::None | Order::Watch => None,
+        }
+    }
+
+    /// A sleeper woke up, for whatever reason: `Err` says what it does next, `Ok` that it asks
+    /// [`next`](Self::next).
+    pub(crate) fn awake(
+        &mut self,
+        me: WorkerId,
+        call: &Call,
+        now: u64,
+        wakes: &mut Wakes,
+    ) -> Result<(), Next<F::Packet>> {
+        self.clock = now;
+        match std::mem::replace(&mut self.worker(me).order, Order::None) {
+            Order::Packet(packet) => {
+                self.settle(false, wakes);
+                return Err(Next::Take(packet));
+            }
+            Order::Look => {
+                self.looked();
+                return Ok(());
+            }
+            // Only armed: the first look is one interval from now.
+            Order::Watch => self.watch(me),
+            Order::None => {
+                if self.watcher == Some(me) && self.tick() {
+                    self.leave_stack(me);
+                    return Ok(());
+                }
+            }
+        }
+        if self.closed || call.expired(now) {
+            self.leave_stack(me);
+            return Ok(());
+        }
+        Err(Next::Sleep {
+            timeout: self.nap(me, call),
+        })
+    }
+
+    fn looked(&mut self) {
+        self.look_under_way = false;
+        let nothing_to_do = self.packets.is_empty() && self.leader.is_some();
+        if nothing_to_do || self.active >= self.config.concurrency {
+            self.futile_wakes += 1;
+        }
+    }
+
+    /// Takes another packet for a thread that has just taken one (GX-1); it still counts once
+    /// (CC-12).
+    pub(crate) fn take_more(&mut self, me: WorkerId) -> Option<F::Packet> {
+        let packet = self.packets.pop()?;
+        self.count_taken(me);
+        Some(packet)
+    }
+
+    fn count_taken(&mut self, me: WorkerId) {
+        self.taken += 1;
+        self.quiet = false;
+        self.taken_since_harvest = self.taken_since_harvest.saturating_add(1);
+        self.worker(me).batch_taken += 1;
+    }
+
+    // ---- whom to wake --------------------------------------------------------------------------
+
+    /// Every wake rule. Called at the end of each critical section that may have made work or
+    /// room; `urgent` where economy too follows the literal rule: a packet from outside, a worker
+    /// that leaves or blocks.
+    ///
+    /// Afterwards, as long as threads wait, nothing is stranded: either the leader is in the
+    /// engine and no packet waits, or somebody is on the way, or (at the limit, or under economy)
+    /// a watcher sleeps with a time-out.
+    fn settle(&mut self, urgent: bool, wakes: &mut Wakes) {
+        if self.closed || self.stack.is_empty() {
+            return;
+        }
+        let literal = urgent || self.config.policy == WakePolicy::Windows;
+        if literal {
+            while self.room()
+                && let Some(packet) = self.packets.pop()
+            {
+                self.hand_over(packet, wakes);
+            }
+        }
+        if self.room() && !self.look_under_way {
+            let engine_is_empty = literal && self.leader.is_none();
+            let backlog = self.packets.len() as u64 * self.handler_ns > BACKLOG.as_nanos() as u64;
+            if engine_is_empty || backlog {
+                self.tell_to_look(wakes);
+            }
+        }
+        let unattended = self.leader.is_none() || !self.packets.is_empty();
+        if unattended
+            && self.watcher.is_none()
+            && !self.look_under_way
+            && !self.stack.is_empty()
+            && (self.room() || self.config.rescue_after.is_some())
+        {
+            self.tell_to_watch(wakes);
+        }
+    }
+
+    /// Whether somebody waits who may be released.
+    fn room(&self) -> bool {
+        self.active < self.config.concurrency && !self.stack.is_empty()
+    }
+
+    fn hand_over(&mut self, packet: F::Packet, wakes: &mut Wakes) {
+        let top = self.pop_waiter(wakes);
+        self.go_out(top);
+        self.count_taken(top);
+        self.handed_over += 1;
+        self.worker(top).order = Order::Packet(packet);
+    }
+
+    fn tell_to_look(&mut self, wakes: &mut Wakes) {
+        let top = self.pop_waiter(wakes);
+        if self.watcher == Some(top) {
+            self.watcher = None;
+        }
+        self.look_under_way = true;
+        self.worker(top).order = Order::Look;
+    }
+
+    /// Arms a watcher where none armed itself by going to sleep. The one that has waited longest
+    /// is the least likely to be released soon.
+    fn tell_to_watch(&mut self, wakes: &mut Wakes) {
+        let follower = self
+            .stack
+            .iter()
+            .copied()
+            .find(|&id| Some(id) != self.leader);
+        let Some(id) = follower.or(self.stack.first().copied()) else {
+            return;
+        };
+        if !matches!(self.worker(id).order, Order::None) {
+            return;
+        }
+        self.worker(id).order = Order::Watch;
+        self.watch(id);
+        self.wake(id, wakes);
+    }
+
+    fn pop_waiter(&mut self, wakes: &mut Wakes) -> WorkerId {
+        let top = self
+            .stack
+            .pop()
+            .expect("callers have checked that somebody waits");
+        self.wake(top, wakes);
+        top
+    }
+
+    fn wake(&mut self, id: WorkerId, wakes: &mut Wakes) {
+        self.wakes += 1;
+        wakes.push(if self.leader == Some(id) {
+            Wake::Leader
+        } else {
+            Wake::Follower(id)
+        });
+    }
+
+    // ---- the watcher ---------------------------------------------------------------------------
+
+    /// Whether work can come to wait although nobody is told: somebody is out, or packets are
+    /// queued at the limit.
+    fn work_may_wait(&self) -> bool {
+        let may_post = self.active > 0 && !self.quiet;
+        let may = self.leader.is_none() || !self.packets.is_empty() || may_post;
+        may && self.policy_watches()
+    }
+
+    fn policy_watches(&self) -> bool {
+        self.config.policy == WakePolicy::Economy || self.config.rescue_after.is_some()
+    }
+
+    fn watch(&mut self, id: WorkerId) {
+        self.watcher = Some(id);
+        self.taken_at_tick = self.taken;
+        self.moved_at = self.clock;
+        self.interval = self.shortest_interval();
+    }
+
+    /// Where only a rescue can be needed, ticks are as rare as rescues.
+    fn shortest_interval(&self) -> Duration {
+        match self.config.rescue_after {
+            Some(rescue) if self.only_rescues() => rescue.max(TICK_MIN),
+            _ => TICK_MIN,
+        }
+    }
+
+    fn only_rescues(&self) -> bool {
+        self.config.policy == WakePolicy::Windows || self.config.concurrency == 1
+    }
+
+    /// The watcher looks. `true` if it should get up and work; otherwise it sleeps on, with a
+    /// time-out if it still is the watcher.
+    fn tick(&mut self) -> bool {
+        let moved = self.taken != self.taken_at_tick;
+        self.taken_at_tick = self.taken;
+        if moved {
+            self.moved_at = self.clock;
+        }
+        let work_may_wait = self.leader.is_none() || !self.packets.is_empty();
+        if !work_may_wait {
+            if self.clock.saturating_sub(self.moved_at) >= QUIET.as_nanos() as u64 {
+                self.watcher = None;
+                self.quiet = true;
+            }
+        } else {
+            if self.active >= self.config.concurrency {
+                self.presume_blocked();
+            }
+            if self.active < self.config.concurrency && !moved {
+                self.interval = self.shortest_interval();
+                return true;
+            }
+        }
+        if !self.only_rescues() {
+            self.interval = (self.interval * 2).min(TICK_MAX);
+        }
+        false
+    }
+
+    /// The rescue release: no longer counts workers that have been away too long.
+    fn presume_blocked(&mut self) {
+        let Some(rescue) = self.config.rescue_after else {
+            return;
+        };
+        // `out_at` is on the coarse clock and may be early by up to one interval.
+        let bound = (rescue + self.interval).as_nanos() as u64;
+        let clock = self.clock;
+        for worker in self.workers.iter_mut().flatten() {
+            if worker.standing == Standing::Active && clock.saturating_sub(worker.out_at) >= bound {
+                worker.standing = Standing::Released;
+                self.active -= 1;
+                self.rescues += 1;
+            }
+        }
+    }
+
+    // ---- handler time --------------------------------------------------------------------------
+
+    /// Called when a worker comes back to the engine: what it did since it left it were handlers.
+    fn measure_batch(&mut self, me: WorkerId) {
+        let clock = self.clock;
+        let worker = self.worker(me);
+        if let Some(began) = worker.batch_began.take()
+            && worker.batch_taken > 0
+        {
+            let mean = clock.saturating_sub(began) / u64::from(worker.batch_taken);
+            self.handler_ns = (self.handler_ns * 3 + mean) / 4;
+        }
+    }
+
+    fn harvest_due(&self) -> bool {
+        let by_time = (HARVEST_AFTER.as_nanos() as u64)
+            .checked_div(self.handler_ns)
+            .map_or(HARVEST_EVERY, |k| {
+                k.clamp(1, u64::from(HARVEST_EVERY)) as u32
+            });
+        self.taken_since_harvest >= by_time
+    }
+
+    // ---- the end -------------------------------------------------------------------------------
+
+    /// Ends every wait (CX-9). The packets that nobody will take come back (CX-10).
+    pub(crate) fn close(&mut self, wakes: &mut Wakes) -> F {
+        if !self.closed {
+            self.closed = true;
+            while !self.stack.is_empty() {
+                self.pop_waiter(wakes);
+            }
+        }
+        std::mem::take(&mut self.packets)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            concurrency: self.config.concurrency,
+            bound: self.workers.iter().flatten().count(),
+            active: self.active,
+            waiting: self.stack.len(),
+            queued: self.packets.len(),
+            arrived: self.arrived,
+            taken: self.taken,
+            handed_over: self.handed_over,
+            wakes: self.wakes,
+            futile_wakes: self.futile_wakes,
+            harvests: self.harvests,
+            rescues: self.rescues,
+        }
+    }
+
+    fn leave_stack(&mut self, me: WorkerId) {
+        if let Some(place) = self.stack.iter().rposition(|&id| id == me) {
+            self.stack.remove(place);
+        }
+    }
+
+    fn worker(&mut self, id: WorkerId) -> &mut Worker<F::Packet> {
+        self.workers[id]
+            .as_mut()
+            .expect("the caller holds the binding")
+    }
+}
