@@ -1,0 +1,65 @@
+//! What a port can associate: a socket of the system, or a simulated one.
+
+use std::io;
+
+#[cfg(unix)]
+use std::os::fd::OwnedFd as OsSocket;
+#[cfg(windows)]
+use std::os::windows::io::OwnedSocket as OsSocket;
+
+#[cfg(all(feature = "sim", target_os = "linux"))]
+use crate::engine::sim::SimSocket;
+
+/// A socket before it is associated, and after it was given back.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Endpoint {
+    /// A socket of the operating system.
+    Os(OsSocket),
+    /// A socket of the simulated network.
+    #[cfg(all(feature = "sim", target_os = "linux"))]
+    Sim(SimSocket),
+}
+
+impl Endpoint {
+    /// The system's socket.
+    ///
+    /// # Errors
+    ///
+    /// A simulated socket has none.
+    pub fn into_os(self) -> io::Result<OsSocket> {
+        match self {
+            Endpoint::Os(socket) => Ok(socket),
+            #[cfg(all(feature = "sim", target_os = "linux"))]
+            Endpoint::Sim(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a simulated socket is no system's",
+            )),
+        }
+    }
+}
+
+impl From<OsSocket> for Endpoint {
+    fn from(socket: OsSocket) -> Self {
+        Endpoint::Os(socket)
+    }
+}
+
+macro_rules! from_std {
+    ($($type:ty),*) => {
+        $(impl From<$type> for Endpoint {
+            fn from(socket: $type) -> Self {
+                Endpoint::Os(socket.into())
+            }
+        })*
+    };
+}
+
+from_std!(std::net::TcpStream, std::net::TcpListener, socket2::Socket);
+
+#[cfg(all(feature = "sim", target_os = "linux"))]
+impl From<SimSocket> for Endpoint {
+    fn from(socket: SimSocket) -> Self {
+        Endpoint::Sim(socket)
+    }
+}

@@ -1,0 +1,280 @@
+//! Linux: one edge-triggered epoll, and calls that never wait.
+//!
+//! Every socket is registered once, for both directions and edge-triggered, when it is associated,
+//! and is never touched again until it goes: there is no system call to arm an operation. One
+//! thread at a time, the port's leader, waits in `epoll_wait`; an eventfd in the same epoll ends
+//! its wait when the queue has something for it.
+//!
+//! An edge is reported once, so nothing may be forgotten: the engine keeps a ready bit for each
+//! direction and clears it *before* it calls, never after (an edge that comes in between sets it
+//! again). A receive that got less than it asked for has emptied the socket, and the next data
+//! makes a new edge, so the usual receive costs one call; unless the report said that the peer has
+//! finished, for then data and end may have been reported by the same edge.
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::net::SocketAddr;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::time::Duration;
+
+use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
+use rustix::time::{ClockId, clock_gettime};
+
+use super::{Readiness, Refusal, Role, System};
+use crate::Status;
+use crate::endpoint::Endpoint;
+use crate::operation::Segment;
+
+/// How many reports one wait takes: enough that a full house costs few calls, few enough that the
+/// port's queue sees them soon.
+const BATCH: usize = 256;
+
+/// No socket has this token.
+const INTERRUPT: u64 = u64::MAX;
+
+pub(crate) struct Epoll {
+    epoll: OwnedFd,
+    interrupt: OwnedFd,
+}
+
+impl Epoll {
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let interrupt = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
+        // Edge-triggered, so that nobody has to read it: each write is an edge of its own.
+        epoll::add(
+            &epoll,
+            &interrupt,
+            epoll::EventData::new_u64(INTERRUPT),
+            epoll::EventFlags::IN | epoll::EventFlags::ET,
+        )?;
+        Ok(Epoll { epoll, interrupt })
+    }
+}
+
+fn fd(endpoint: &Endpoint) -> BorrowedFd<'_> {
+    match endpoint {
+        Endpoint::Os(fd) => fd.as_fd(),
+        #[cfg(feature = "sim")]
+        Endpoint::Sim(_) => unreachable!("`role` refuses simulated sockets"),
+    }
+}
+
+fn refusal(errno: Errno) -> Refusal {
+    match errno {
+        Errno::AGAIN | Errno::INPROGRESS | Errno::ALREADY => Refusal::NotReady,
+        errno => Refusal::Failed(Status::from_errno(errno.raw_os_error())),
+    }
+}
+
+fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Refusal> {
+    loop {
+        match call() {
+            Err(Errno::INTR) => {}
+            result => return result.map_err(refusal),
+        }
+    }
+}
+
+/// The result of a libc call that returns a length or -1.
+fn length(result: isize) -> rustix::io::Result<usize> {
+    usize::try_from(result).map_err(|_| {
+        Errno::from_raw_os_error(
+            io::Error::last_os_error()
+                .raw_os_error()
+                .unwrap_or(libc::EIO),
+        )
+    })
+}
+
+/// A `msghdr` for these segments.
+fn message(segments: &[Segment]) -> libc::msghdr {
+    // SAFETY: a `msghdr` is plain data, for which all zeroes mean "nothing".
+    let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+    // `Segment` has `iovec`'s layout; the system does not write to the array.
+    header.msg_iov = segments.as_ptr().cast_mut().cast();
+    header.msg_iovlen = segments.len();
+    header
+}
+
+impl System for Epoll {
+    fn name(&self) -> &'static str {
+        "epoll"
+    }
+
+    fn now(&self) -> u64 {
+        let now = clock_gettime(ClockId::Monotonic);
+        now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
+    }
+
+    fn role(&self, endpoint: &Endpoint) -> io::Result<Role> {
+        #[cfg(feature = "sim")]
+        if let Endpoint::Sim(_) = endpoint {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "a simulated socket needs a port with the sim engine",
+            ));
+        }
+        let fd = fd(endpoint);
+        if sockopt::socket_type(fd)? != rustix::net::SocketType::STREAM {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "only stream sockets can be associated",
+            ));
+        }
+        if sockopt::socket_acceptconn(fd)? {
+            return Ok(Role::Listener);
+        }
+        match rustix::net::getpeername(fd) {
+            Ok(_) => Ok(Role::Connected),
+            Err(Errno::NOTCONN) => Ok(Role::Fresh),
+            // The peer has reset the connection already: the first operation will say so.
+            Err(Errno::INVAL) => Ok(Role::Connected),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<(u64, u64)> {
+        let stat = rustix::fs::fstat(fd(endpoint))?;
+        Ok((stat.st_dev, stat.st_ino))
+    }
+
+    fn register(&self, endpoint: &Endpoint, token: u64) -> io::Result<()> {
+        let fd = fd(endpoint);
+        rustix::io::ioctl_fionbio(fd, true)?;
+        epoll::add(
+            &self.epoll,
+            fd,
+            epoll::EventData::new_u64(token),
+            epoll::EventFlags::IN
+                | epoll::EventFlags::OUT
+                | epoll::EventFlags::RDHUP
+                | epoll::EventFlags::ET,
+        )?;
+        Ok(())
+    }
+
+    fn deregister(&self, endpoint: &Endpoint) {
+        // Without this, a duplicate that somebody else holds would keep on reporting.
+        let _ = epoll::delete(&self.epoll, fd(endpoint));
+    }
+
+    fn wait(&self, timeout: Option<Duration>, report: &mut dyn FnMut(u64, Readiness)) {
+        let timeout = timeout.map(|timeout| rustix::time::Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; BATCH];
+        // Interrupted by a signal: a wait may come back early.
+        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) else {
+            return;
+        };
+        for event in events {
+            let token = event.data.u64();
+            if token == INTERRUPT {
+                continue;
+            }
+            // Copied out of a packed structure.
+            let flags = event.flags;
+            let broken = flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+            report(
+                token,
+                Readiness {
+                    recv: broken
+                        || flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP),
+                    send: broken || flags.contains(epoll::EventFlags::OUT),
+                    hangup: broken || flags.contains(epoll::EventFlags::RDHUP),
+                },
+            );
+        }
+    }
+
+    fn interrupt(&self) {
+        // Fails only when the counter is full, and then an edge is under way.
+        let _ = rustix::io::write(&self.interrupt, &1u64.to_ne_bytes());
+    }
+
+    fn recv(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal> {
+        let fd = fd(endpoint).as_raw_fd();
+        retry(|| match into {
+            [only] => {
+                // SAFETY: the segment is memory that the operation owns (`Segment::new`), and
+                // the operation is ours for the length of this call.
+                length(unsafe {
+                    libc::recv(fd, only.as_ptr().cast(), only.len(), libc::MSG_DONTWAIT)
+                })
+            }
+            several => {
+                let mut header = message(several);
+                // SAFETY: as above, for each segment; the header lives until the call returns.
+                length(unsafe { libc::recvmsg(fd, &mut header, libc::MSG_DONTWAIT) })
+            }
+        })
+    }
+
+    fn peek(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        let mut byte = [0u8; 1];
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        retry(|| rustix::net::recv(fd(endpoint), &mut byte, flags)).map(|_| ())
+    }
+
+    fn send(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        let fd = fd(endpoint).as_raw_fd();
+        // Without MSG_NOSIGNAL a peer that has gone would end the process.
+        let flags = (SendFlags::NOSIGNAL | SendFlags::DONTWAIT).bits() as i32;
+        retry(|| match from {
+            [only] => {
+                // SAFETY: as in `recv`; the system only reads.
+                length(unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) })
+            }
+            several => {
+                let header = message(several);
+                // SAFETY: as in `recv`; the system only reads.
+                length(unsafe { libc::sendmsg(fd, &header, flags) })
+            }
+        })
+    }
+
+    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<SocketAddr>), Refusal> {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        loop {
+            match retry(|| rustix::net::acceptfrom_with(fd(endpoint), flags)) {
+                Ok((fd, from)) => {
+                    let peer = from.and_then(|address| SocketAddr::try_from(address).ok());
+                    return Ok((Endpoint::Os(fd), peer));
+                }
+                // A client that gave up while it was queued is not this accept's (AX-9).
+                Err(Refusal::Failed(Status::CONNECTION_ABORTED)) => {}
+                Err(refusal) => return Err(refusal),
+            }
+        }
+    }
+
+    fn connect(&self, endpoint: &Endpoint, to: &SocketAddr) -> Result<(), Refusal> {
+        // An interrupted connect goes on in the background, as an unfinished one does.
+        match rustix::net::connect(fd(endpoint), to) {
+            Err(Errno::INTR) => Err(Refusal::NotReady),
+            result => result.map_err(refusal),
+        }
+    }
+
+    fn connected(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        let fd = fd(endpoint);
+        match sockopt::socket_error(fd) {
+            Ok(Ok(())) => {}
+            Ok(Err(errno)) | Err(errno) => return Err(refusal(errno)),
+        }
+        match rustix::net::getpeername(fd) {
+            Ok(_) => Ok(()),
+            // A report from before the connect was begun.
+            Err(Errno::NOTCONN) => Err(Refusal::NotReady),
+            Err(errno) => Err(refusal(errno)),
+        }
+    }
+
+    fn shutdown_send(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        retry(|| rustix::net::shutdown(fd(endpoint), rustix::net::Shutdown::Write))
+    }
+}

@@ -1,0 +1,78 @@
+//! recv and recv-zero.
+
+use smallvec::SmallVec;
+
+use super::side::{Attempt, Turn};
+use crate::Status;
+use crate::engine::Refusal;
+use crate::operation::{Kind, Segment};
+
+/// How many pieces of memory one call fills or empties.
+pub(super) const PIECES: usize = 16;
+
+/// Fills the buffers of the receives at the front with one call.
+pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
+    let mut segments = SmallVec::<[Segment; PIECES]>::new();
+    let mut room = 0;
+    for operation in turn.operations.iter_mut() {
+        let more = operation.segments();
+        if operation.kind() != Kind::Recv
+            || (!segments.is_empty() && segments.len() + more.len() > PIECES)
+        {
+            break;
+        }
+        segments.extend_from_slice(more);
+        room += operation.capacity();
+    }
+    match turn.system.recv(turn.endpoint, &segments) {
+        Ok(received) => {
+            fill(turn, received);
+            // A full house: there may be more. The end stays the end. Otherwise the socket is
+            // empty, and what comes next is reported; see `Turn::hangup` for the exception.
+            if received == room || received == 0 || turn.hangup {
+                Attempt::Again
+            } else {
+                Attempt::Drained
+            }
+        }
+        Err(Refusal::NotReady) => Attempt::Drained,
+        Err(Refusal::Failed(status)) => {
+            let status = turn.socket.note_failure(status);
+            turn.finish_first(status);
+            Attempt::Again
+        }
+    }
+}
+
+/// Shares what one call received among the receives at the front: each takes what fits, and one
+/// that gets nothing goes on waiting. The end of the stream completes the first only (IO-3).
+fn fill(turn: &mut Turn<'_>, mut received: usize) {
+    if received == 0 {
+        turn.socket.note_end_of_stream();
+        turn.finish_first(Status::SUCCESS);
+        return;
+    }
+    while received > 0 {
+        let first = turn
+            .operations
+            .first()
+            .expect("no more was received than there was room for");
+        let bytes = received.min(first.capacity());
+        first.add_bytes(bytes);
+        received -= bytes;
+        turn.finish_first(Status::SUCCESS);
+    }
+}
+
+/// Completes when a receive would find something, and leaves it there (IO-4).
+pub(super) fn attempt_zero(turn: &mut Turn<'_>) -> Attempt {
+    match turn.system.peek(turn.endpoint) {
+        Ok(()) => turn.finish_first(Status::SUCCESS),
+        Err(Refusal::NotReady) => return Attempt::Drained,
+        Err(Refusal::Failed(status)) => {
+            let status = turn.socket.note_failure(status);
+            turn.finish_first(status);
+        }
+    }
+    Attempt::Again
+}

@@ -1,0 +1,102 @@
+//! A socket's registration, from association to close.
+
+use std::collections::HashSet;
+use std::io;
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+
+use crate::endpoint::Endpoint;
+use crate::port::PortInner;
+
+/// Every associated socket of the process, by what its duplicates share: a socket belongs to one
+/// port, whichever descriptor names it (PO-6, PO-9).
+static ASSOCIATED: LazyLock<Mutex<HashSet<(u64, u64)>>> = LazyLock::new(Mutex::default);
+
+/// An endpoint that reports to a port. Dropping it ends the registration and closes the socket.
+pub(crate) struct Registered {
+    endpoint: Option<Endpoint>,
+    port: Arc<PortInner>,
+    token: u64,
+    identity: (u64, u64),
+}
+
+impl Registered {
+    /// Registers the endpoint; an error gives it back.
+    pub(crate) fn new(
+        port: &Arc<PortInner>,
+        endpoint: Endpoint,
+    ) -> Result<Registered, (io::Error, Endpoint)> {
+        let system = port.system();
+        let identity = match system.identity(&endpoint) {
+            Ok(identity) => identity,
+            Err(error) => return Err((error, endpoint)),
+        };
+        if !ASSOCIATED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(identity)
+        {
+            let error = io::Error::new(
+                io::ErrorKind::InvalidInput,
+                "the socket, or a duplicate of it, is associated with a port already; \
+                 a socket belongs to one port until it is closed",
+            );
+            return Err((error, endpoint));
+        }
+        let token = match port.table().reserve() {
+            Ok(token) => token,
+            Err(_) => {
+                forget(identity);
+                return Err((io::ErrorKind::OutOfMemory.into(), endpoint));
+            }
+        };
+        // From here on the destructor cleans up.
+        let mut registered = Registered {
+            endpoint: Some(endpoint),
+            port: port.clone(),
+            token,
+            identity,
+        };
+        match system.register(registered.endpoint(), token) {
+            Ok(()) => Ok(registered),
+            Err(error) => {
+                let endpoint = registered.endpoint.take().expect("it was just put in");
+                Err((error, endpoint))
+            }
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        self.endpoint
+            .as_ref()
+            .expect("only `into_endpoint` takes it, and that ends us")
+    }
+
+    pub(crate) fn token(&self) -> u64 {
+        self.token
+    }
+
+    /// Ends the registration and keeps the socket open.
+    pub(crate) fn into_endpoint(mut self) -> Endpoint {
+        let endpoint = self.endpoint.take().expect("only taken here");
+        self.port.system().deregister(&endpoint);
+        endpoint
+    }
+}
+
+impl Drop for Registered {
+    fn drop(&mut self) {
+        if let Some(endpoint) = &self.endpoint {
+            self.port.system().deregister(endpoint);
+        }
+        // Before the socket closes: afterwards its identity may be another's.
+        forget(self.identity);
+        self.port.table().remove(self.token);
+    }
+}
+
+fn forget(identity: (u64, u64)) {
+    ASSOCIATED
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .remove(&identity);
+}

@@ -1,0 +1,198 @@
+//! One direction of a socket: its operations, its bits, and the loop that serves them.
+
+use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::{Registered, SocketState};
+use super::{accept, connect, disconnect, recv, send};
+use crate::Status;
+use crate::endpoint::Endpoint;
+use crate::engine::System;
+use crate::operation::{Kind, OperationList, ReadyNode};
+
+/// Which side of a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// Receives and accepts.
+    Recv,
+    /// Sends, connects and disconnects.
+    Send,
+}
+
+const READY: u8 = 1;
+const WANTED: u8 = 2;
+const SCHEDULED: u8 = 4;
+const HANGUP: u8 = 8;
+
+/// How many calls one turn makes before the side goes back to the end of the port's queue.
+const CALLS_PER_TURN: u32 = 16;
+
+pub(crate) struct Side {
+    direction: Direction,
+    bits: AtomicU8,
+    pub(super) node: ReadyNode,
+    lane: Mutex<Lane>,
+}
+
+/// What the side's lock guards.
+pub(super) struct Lane {
+    pub(super) operations: OperationList,
+    /// `None` once the side is closed. The socket itself closes when both sides have let go.
+    pub(super) registered: Option<Arc<Registered>>,
+    pub(super) next_id: u64,
+}
+
+/// What serving a side brought.
+#[must_use = "completed operations must be queued"]
+#[derive(Default)]
+pub(super) struct Served {
+    pub(super) done: OperationList,
+    /// The turn's bound was reached: the side must be queued again.
+    pub(super) again: bool,
+}
+
+/// What one attempt at the first operations of a side achieved.
+pub(super) enum Attempt {
+    /// Operations completed or advanced, and another call may achieve more at once.
+    Again,
+    /// Nothing more can be had until the system reports.
+    Drained,
+}
+
+/// All that an attempt works with.
+pub(super) struct Turn<'a> {
+    pub(super) socket: &'a Arc<SocketState>,
+    pub(super) system: &'a dyn System,
+    pub(super) endpoint: &'a Endpoint,
+    pub(super) operations: &'a mut OperationList,
+    pub(super) done: &'a mut OperationList,
+    /// The peer has finished or the connection broke: a short transfer proves nothing.
+    pub(super) hangup: bool,
+}
+
+impl Turn<'_> {
+    /// Ends the first operation.
+    pub(super) fn finish_first(&mut self, status: Status) {
+        let mut operation = self
+            .operations
+            .pop()
+            .expect("an attempt has a first operation");
+        let bytes = operation.bytes();
+        operation.finish(status, bytes);
+        self.done.push(operation);
+    }
+}
+
+impl Side {
+    pub(super) fn new(direction: Direction, registered: Arc<Registered>) -> Self {
+        Side {
+            direction,
+            bits: AtomicU8::new(0),
+            node: ReadyNode::new(),
+            lane: Mutex::new(Lane {
+                operations: OperationList::new(),
+                registered: Some(registered),
+                next_id: 0,
+            }),
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, Lane> {
+        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The system reports. `true`: the caller must queue the side now.
+    pub(super) fn report(&self, hangup: bool) -> bool {
+        let bits = if hangup { READY | HANGUP } else { READY };
+        if self.bits.fetch_or(bits, AcqRel) & WANTED == 0 {
+            return false;
+        }
+        self.bits.fetch_and(!WANTED, AcqRel) & WANTED != 0 && self.schedule()
+    }
+
+    /// Claims the side's place in the port's queue. `false`: it is queued already.
+    pub(super) fn schedule(&self) -> bool {
+        self.bits.fetch_or(SCHEDULED, AcqRel) & SCHEDULED == 0
+    }
+
+    /// The side was taken out of the port's queue.
+    pub(super) fn taken(&self) {
+        self.bits.fetch_and(!SCHEDULED, AcqRel);
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.bits.load(Acquire) & READY != 0
+    }
+
+    fn hangup(&self) -> bool {
+        self.bits.load(Acquire) & HANGUP != 0
+    }
+
+    /// Makes sure that the next report schedules the side. `false`: a report has come already, and
+    /// the caller has to serve.
+    pub(super) fn arm(&self) -> bool {
+        if self.bits.fetch_or(WANTED, AcqRel) & READY == 0 {
+            return true;
+        }
+        // Ready meanwhile: whoever clears the bit serves.
+        self.bits.fetch_and(!WANTED, AcqRel) & WANTED == 0
+    }
+
+    /// Performs what can be performed now. The caller holds the lane and sees to it that what this
+    /// returns is queued after the lane is unlocked.
+    pub(super) fn serve(&self, socket: &Arc<SocketState>, lane: &mut Lane) -> Served {
+        let mut served = Served::default();
+        let mut calls = 0;
+        while let Some(kind) = lane.operations.first().map(|first| first.kind()) {
+            let Some(registered) = &lane.registered else {
+                break;
+            };
+            if let Some(status) = socket.broken() {
+                while let Some(mut operation) = lane.operations.pop() {
+                    let bytes = operation.bytes();
+                    operation.finish(status, bytes);
+                    served.done.push(operation);
+                }
+                break;
+            }
+            if calls == CALLS_PER_TURN {
+                served.again = true;
+                return served;
+            }
+            calls += 1;
+            self.bits.fetch_and(!READY, AcqRel);
+            let mut turn = Turn {
+                socket,
+                system: socket.port().system(),
+                endpoint: registered.endpoint(),
+                operations: &mut lane.operations,
+                done: &mut served.done,
+                hangup: self.hangup(),
+            };
+            let attempt = match kind {
+                Kind::Recv => recv::attempt(&mut turn),
+                Kind::RecvZero => recv::attempt_zero(&mut turn),
+                Kind::Accept => accept::attempt(&mut turn),
+                // On a listener it accepts; on the accepted connection it awaits the first data.
+                Kind::AcceptRecv if socket.is_listener() => accept::attempt(&mut turn),
+                Kind::AcceptRecv => accept::attempt_first_data(&mut turn),
+                Kind::Send => send::attempt(&mut turn),
+                Kind::Connect => connect::attempt(&mut turn),
+                Kind::Disconnect => disconnect::attempt(&mut turn),
+                Kind::Post => unreachable!("posted packets go straight to the queue"),
+            };
+            match attempt {
+                Attempt::Again => {
+                    self.bits.fetch_or(READY, AcqRel);
+                }
+                Attempt::Drained if lane.operations.is_empty() => break,
+                Attempt::Drained if self.arm() => break,
+                Attempt::Drained => {}
+            }
+        }
+        if lane.operations.is_empty() {
+            socket.lane_drained(self.direction, lane, &mut served.done);
+        }
+        served
+    }
+}

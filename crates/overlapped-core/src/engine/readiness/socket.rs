@@ -1,0 +1,611 @@
+//! A socket of a port: starting, cancelling, closing, and what it remembers.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicI32, AtomicU8, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use super::side::{Lane, Served, Side};
+use super::{Direction, Registered};
+use crate::Status;
+use crate::endpoint::Endpoint;
+use crate::engine::Role;
+use crate::operation::{Item, ItemList, Kind, Operation, OperationList, ReadyNode};
+use crate::port::PortInner;
+
+/// Names one started operation, for cancelling it. Never names another one later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Token {
+    socket: u64,
+    operation: u64,
+}
+
+/// Why an operation was not started; it comes back untouched and queues no packet (PK-5).
+pub struct Refused {
+    /// The reason.
+    pub status: Status,
+    /// The operation.
+    pub operation: Operation,
+}
+
+/// Which directions of a connection to shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ShutdownHow {
+    /// No further receives: those under way go on, new ones are refused (IO-16).
+    Recv,
+    /// No further sends: those under way go out, then the peer is told.
+    Send,
+    /// Both.
+    Both,
+}
+
+/// How far a socket is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    Fresh,
+    Connecting,
+    Connected,
+    Listener,
+}
+
+const PHASES: [Phase; 4] = [
+    Phase::Fresh,
+    Phase::Connecting,
+    Phase::Connected,
+    Phase::Listener,
+];
+
+/// The flags of [`SocketState::flags`].
+const CLOSED: u8 = 1;
+const RECV_SHUT: u8 = 2;
+const SEND_SHUT: u8 = 4;
+/// The peer's end was received.
+const SAW_END: u8 = 8;
+/// The send lane is to be ended by a shutdown once it is empty.
+const SHUT_WHEN_DRAINED: u8 = 16;
+
+pub(crate) struct SocketState {
+    port: Arc<PortInner>,
+    token: u64,
+    recv: Side,
+    send: Side,
+    phase: AtomicU8,
+    flags: AtomicU8,
+    /// The failure that ended the connection; Linux reports it once, the model for ever (IO-14).
+    broken: AtomicI32,
+    /// Of a listener: connections whose first data is awaited.
+    awaited: Mutex<Vec<Arc<SocketState>>>,
+    /// Of such a connection: its listener.
+    listener: Option<Weak<SocketState>>,
+}
+
+impl SocketState {
+    /// Associates an endpoint with a port; an error gives it back.
+    pub(crate) fn associate(
+        port: &Arc<PortInner>,
+        endpoint: Endpoint,
+    ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
+        let phase = match port.system().role(&endpoint) {
+            Ok(Role::Listener) => Phase::Listener,
+            Ok(Role::Connected) => Phase::Connected,
+            Ok(Role::Fresh) => Phase::Fresh,
+            Err(error) => return Err((error, endpoint)),
+        };
+        Self::register(port, endpoint, phase, None)
+    }
+
+    fn register(
+        port: &Arc<PortInner>,
+        endpoint: Endpoint,
+        phase: Phase,
+        listener: Option<Weak<SocketState>>,
+    ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
+        let registered = Arc::new(Registered::new(port, endpoint)?);
+        let socket = Arc::new(SocketState {
+            port: port.clone(),
+            token: registered.token(),
+            recv: Side::new(Direction::Recv, registered.clone()),
+            send: Side::new(Direction::Send, registered.clone()),
+            phase: AtomicU8::new(phase as u8),
+            flags: AtomicU8::new(0),
+            broken: AtomicI32::new(0),
+            awaited: Mutex::default(),
+            listener,
+        });
+        port.table().insert(registered.token(), &socket);
+        // A report may have come before the table knew the socket, so the first operation tries.
+        socket.recv.report(false);
+        socket.send.report(false);
+        Ok(socket)
+    }
+
+    pub(crate) fn port(&self) -> &Arc<PortInner> {
+        &self.port
+    }
+
+    fn side(&self, direction: Direction) -> &Side {
+        match direction {
+            Direction::Recv => &self.recv,
+            Direction::Send => &self.send,
+        }
+    }
+
+    pub(crate) fn ready_node(&self, direction: Direction) -> &ReadyNode {
+        &self.side(direction).node
+    }
+
+    // ---- starting ------------------------------------------------------------------------------
+
+    /// Starts an operation: when this returns, it needs nobody's further help.
+    pub(crate) fn start(self: &Arc<Self>, mut operation: Operation) -> Result<Token, Refused> {
+        let kind = operation.kind();
+        let direction = if kind.is_send_side() {
+            Direction::Send
+        } else {
+            Direction::Recv
+        };
+        let side = self.side(direction);
+        let mut lane = side.lock();
+        // Under the lock: whoever closes sets the flag first and then empties the lanes.
+        if let Err(status) = self.admit(kind) {
+            drop(lane);
+            return Err(Refused { status, operation });
+        }
+        let id = lane.next_id << 1 | u64::from(direction == Direction::Send);
+        lane.next_id += 1;
+        operation.set_id(id);
+        let alone = lane.operations.is_empty();
+        lane.operations.push(operation);
+        if alone {
+            let try_now = direction == Direction::Send || side.is_ready() || !side.arm();
+            if try_now {
+                let served = side.serve(self, &mut lane);
+                drop(lane);
+                self.port.push_all(&mut self.items(direction, served));
+            }
+        }
+        Ok(Token {
+            socket: self.token,
+            operation: id,
+        })
+    }
+
+    /// Whether the socket can start an operation of this kind now.
+    fn admit(&self, kind: Kind) -> Result<(), Status> {
+        if self.port.is_closed() || self.has(CLOSED) {
+            return Err(Status::INVALID_HANDLE);
+        }
+        if let Some(status) = self.broken() {
+            return Err(status);
+        }
+        let phase = self.phase();
+        match kind {
+            Kind::Recv | Kind::RecvZero if phase != Phase::Connected => {
+                Err(Status::INVALID_CONNECTION)
+            }
+            Kind::Recv | Kind::RecvZero if self.has(RECV_SHUT) => Err(Status::PIPE_DISCONNECTED),
+            Kind::Send | Kind::Disconnect if phase != Phase::Connected => {
+                Err(Status::INVALID_CONNECTION)
+            }
+            Kind::Send if self.has(SEND_SHUT) => Err(Status::PIPE_DISCONNECTED),
+            Kind::Disconnect => {
+                self.flags.fetch_or(SEND_SHUT, SeqCst);
+                Ok(())
+            }
+            Kind::Accept | Kind::AcceptRecv if phase != Phase::Listener => {
+                Err(Status::INVALID_PARAMETER)
+            }
+            Kind::Connect => match phase {
+                Phase::Fresh => Ok(()),
+                Phase::Connected => Err(Status::CONNECTION_ACTIVE),
+                Phase::Connecting | Phase::Listener => Err(Status::INVALID_PARAMETER),
+            },
+            Kind::Post => Err(Status::INVALID_PARAMETER),
+            _ => Ok(()),
+        }
+    }
+
+    /// What serving a side brought, as items for the port's queue. No lane is held.
+    fn items(self: &Arc<Self>, direction: Direction, served: Served) -> ItemList {
+        let mut items = ItemList::from(served.done);
+        if served.again && self.side(direction).schedule() {
+            // SAFETY: `schedule` has just set the bit, which was clear.
+            unsafe { items.push_ready(self.clone(), direction) };
+        }
+        items
+    }
+
+    // ---- reports and turns ---------------------------------------------------------------------
+
+    /// The system says that the socket is ready: the leader queues the sides that wait for it.
+    pub(crate) fn report(
+        self: &Arc<Self>,
+        readiness: crate::engine::Readiness,
+        into: &mut ItemList,
+    ) {
+        for (ready, direction) in [
+            (readiness.recv, Direction::Recv),
+            (readiness.send, Direction::Send),
+        ] {
+            if ready && self.side(direction).report(readiness.hangup) {
+                // SAFETY: `report` has just set the scheduled bit, which was clear.
+                unsafe { into.push_ready(self.clone(), direction) };
+            }
+        }
+    }
+
+    /// A worker took the side out of the port's queue: it serves, and the first operation that
+    /// completed is its packet. The others go to the queue by way of `rest`.
+    fn take_turn(self: &Arc<Self>, direction: Direction, rest: &mut ItemList) -> Option<Operation> {
+        let side = self.side(direction);
+        side.taken();
+        let mut lane = side.lock();
+        let mut served = side.serve(self, &mut lane);
+        drop(lane);
+        let first = served.done.pop();
+        *rest = self.items(direction, served);
+        first
+    }
+
+    /// A side has no operation left: does what waited for that.
+    pub(super) fn lane_drained(
+        &self,
+        direction: Direction,
+        lane: &mut Lane,
+        done: &mut OperationList,
+    ) {
+        if self.listener.is_some() {
+            self.hand_over_connection(lane, done);
+            return;
+        }
+        if direction == Direction::Send
+            && self.has(SHUT_WHEN_DRAINED)
+            && let Some(registered) = &lane.registered
+            && self.flags.fetch_and(!SHUT_WHEN_DRAINED, SeqCst) & SHUT_WHEN_DRAINED != 0
+        {
+            let _ = self.port.system().shutdown_send(registered.endpoint());
+        }
+        if self.has(CLOSED) {
+            lane.registered = None;
+        }
+    }
+
+    // ---- accept with first data ----------------------------------------------------------------
+
+    /// On a listener, which holds its receive lane: lets `operation` wait for the first data of
+    /// the connection that it accepted.
+    pub(super) fn await_first_data(
+        self: &Arc<Self>,
+        endpoint: Endpoint,
+        mut operation: Operation,
+        done: &mut OperationList,
+    ) {
+        let listener = Some(Arc::downgrade(self));
+        let child = match Self::register(&self.port, endpoint, Phase::Connected, listener) {
+            Ok(child) => child,
+            Err(_) => {
+                operation.finish(Status::INSUFFICIENT_RESOURCES, 0);
+                done.push(operation);
+                return;
+            }
+        };
+        // Before serving, so that what completes finds its way out of here again.
+        self.awaited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(child.clone());
+        let mut lane = child.recv.lock();
+        lane.operations.push(operation);
+        let served = child.recv.serve(&child, &mut lane);
+        drop(lane);
+        let mut completed = served.done;
+        done.append(&mut completed);
+    }
+
+    /// On such a connection, which holds its receive lane: the operation is complete and takes the
+    /// connection with it.
+    fn hand_over_connection(&self, lane: &mut Lane, done: &mut OperationList) {
+        let Some(mut operation) = done.pop() else {
+            return;
+        };
+        self.send.lock().registered = None;
+        if let Some(registered) = lane.registered.take()
+            && operation.status().is_success()
+            && let Some(registered) = Arc::into_inner(registered)
+        {
+            let peer = operation.peer();
+            operation.set_accepted(registered.into_endpoint(), peer);
+        }
+        done.push(operation);
+        self.leave_listener();
+    }
+
+    fn leave_listener(&self) {
+        if let Some(listener) = self.listener.as_ref().and_then(Weak::upgrade) {
+            let mut awaited = listener
+                .awaited
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            awaited.retain(|child| !std::ptr::eq(Arc::as_ptr(child), self));
+        }
+    }
+
+    fn awaited(&self) -> Vec<Arc<SocketState>> {
+        self.awaited
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    // ---- cancelling ----------------------------------------------------------------------------
+
+    /// Cancels one operation. `false` if it is not under way any more (CX-2).
+    pub(crate) fn cancel(self: &Arc<Self>, token: Token) -> bool {
+        if token.socket != self.token {
+            return false;
+        }
+        let direction = if token.operation & 1 == 1 {
+            Direction::Send
+        } else {
+            Direction::Recv
+        };
+        let found = self
+            .side(direction)
+            .lock()
+            .operations
+            .remove(|op| op.id() == token.operation);
+        if let Some(operation) = found {
+            self.end_all(OperationList::from_iter([operation]), Status::CANCELLED);
+            return true;
+        }
+        direction == Direction::Recv
+            && self
+                .awaited()
+                .iter()
+                .any(|child| child.end_awaited(Status::CANCELLED, |id| id == token.operation) > 0)
+    }
+
+    /// Cancels everything that is under way; how many operations that was (CX-1).
+    pub(crate) fn cancel_all(self: &Arc<Self>) -> usize {
+        let mut cancelled = 0;
+        for side in [&self.recv, &self.send] {
+            let operations = std::mem::take(&mut side.lock().operations);
+            cancelled += operations.len();
+            self.end_all(operations, Status::CANCELLED);
+        }
+        for child in self.awaited() {
+            cancelled += child.end_awaited(Status::CANCELLED, |_| true);
+        }
+        cancelled
+    }
+
+    /// On a connection whose first data is awaited: ends the accept, and the connection with it.
+    fn end_awaited(self: &Arc<Self>, status: Status, wanted: impl Fn(u64) -> bool) -> usize {
+        let mut lane = self.recv.lock();
+        if !lane
+            .operations
+            .first()
+            .is_some_and(|first| wanted(first.id()))
+        {
+            return 0;
+        }
+        let operations = std::mem::take(&mut lane.operations);
+        lane.registered = None;
+        drop(lane);
+        self.send.lock().registered = None;
+        self.leave_listener();
+        let ended = operations.len();
+        self.end_all(operations, status);
+        ended
+    }
+
+    /// Completes operations that were taken out of their lane. No lane is held.
+    fn end_all(&self, operations: OperationList, status: Status) {
+        let mut done = OperationList::new();
+        for mut operation in operations {
+            if operation.kind() == Kind::Connect {
+                // The attempt goes on in the system, so the socket is of no use any more.
+                self.note_failure(Status::CONNECTION_ABORTED);
+            }
+            let bytes = operation.bytes();
+            operation.finish(status, bytes);
+            done.push(operation);
+        }
+        self.port.push_all(&mut ItemList::from(done));
+    }
+
+    // ---- closing -------------------------------------------------------------------------------
+
+    /// Ends receives and accepts at once; sends that are under way may go out until the port's
+    /// linger time is over. The socket closes after its last operation, handles or not.
+    pub(crate) fn close(self: &Arc<Self>) {
+        if self.flags.fetch_or(CLOSED, SeqCst) & CLOSED != 0 {
+            return;
+        }
+        let mut lane = self.recv.lock();
+        let receives = std::mem::take(&mut lane.operations);
+        lane.registered = None;
+        drop(lane);
+        let mut lane = self.send.lock();
+        let connecting = lane
+            .operations
+            .first()
+            .is_some_and(|op| op.kind() == Kind::Connect);
+        let linger = !lane.operations.is_empty() && !connecting;
+        let sends = if linger {
+            OperationList::new()
+        } else {
+            lane.registered = None;
+            std::mem::take(&mut lane.operations)
+        };
+        drop(lane);
+        let status = self.status_of_close();
+        self.end_all(receives, status);
+        self.end_all(sends, status);
+        for child in self.awaited() {
+            child.end_awaited(Status::CANCELLED, |_| true);
+        }
+        if linger {
+            self.port.linger(self);
+        }
+    }
+
+    /// A connection's operations end as aborted, a listener's as cancelled (CX-6, AX-8).
+    fn status_of_close(&self) -> Status {
+        if self.phase() == Phase::Connected {
+            Status::CONNECTION_ABORTED
+        } else {
+            Status::CANCELLED
+        }
+    }
+
+    /// The linger time is over.
+    pub(crate) fn abort_sends(self: &Arc<Self>) {
+        let mut lane = self.send.lock();
+        let sends = std::mem::take(&mut lane.operations);
+        lane.registered = None;
+        drop(lane);
+        self.end_all(sends, Status::CONNECTION_ABORTED);
+    }
+
+    /// The port has ended: nobody will take a packet. The operations' memory comes back here.
+    pub(crate) fn abandon(self: &Arc<Self>) -> OperationList {
+        let mut operations = std::mem::take(&mut self.recv.lock().operations);
+        operations.append(&mut self.send.lock().operations);
+        // Not under that lock: a child takes it while it holds its own lane.
+        let children =
+            std::mem::take(&mut *self.awaited.lock().unwrap_or_else(PoisonError::into_inner));
+        for child in children {
+            operations.append(&mut child.recv.lock().operations);
+        }
+        if self.has(CLOSED) {
+            self.send.lock().registered = None;
+        }
+        operations
+    }
+
+    /// Gives the endpoint back, if no operation is under way and nobody else is using it.
+    pub(crate) fn release(&self) -> Option<Endpoint> {
+        let mut recv = self.recv.lock();
+        let mut send = self.send.lock();
+        let idle =
+            recv.operations.is_empty() && send.operations.is_empty() && self.awaited().is_empty();
+        if !idle {
+            return None;
+        }
+        let (ours, theirs) = (recv.registered.take()?, send.registered.take()?);
+        drop(theirs);
+        match Arc::try_unwrap(ours) {
+            Ok(registered) => {
+                self.flags.fetch_or(CLOSED, SeqCst);
+                Some(registered.into_endpoint())
+            }
+            Err(shared) => {
+                recv.registered = Some(shared.clone());
+                send.registered = Some(shared);
+                None
+            }
+        }
+    }
+
+    /// Shuts directions of the connection down.
+    pub(crate) fn shutdown(self: &Arc<Self>, how: ShutdownHow) -> Result<(), Status> {
+        if self.has(CLOSED) {
+            return Err(Status::INVALID_HANDLE);
+        }
+        if self.phase() != Phase::Connected {
+            return Err(Status::INVALID_CONNECTION);
+        }
+        if how != ShutdownHow::Send {
+            // A flag only: to the system, shutting down receiving would end those under way.
+            self.flags.fetch_or(RECV_SHUT, SeqCst);
+        }
+        if how != ShutdownHow::Recv {
+            let mut lane = self.send.lock();
+            self.flags.fetch_or(SEND_SHUT | SHUT_WHEN_DRAINED, SeqCst);
+            if lane.operations.is_empty() {
+                self.lane_drained(Direction::Send, &mut lane, &mut OperationList::new());
+            }
+        }
+        Ok(())
+    }
+
+    /// Uses the endpoint, if the socket is open.
+    pub(crate) fn with_endpoint<R>(&self, f: impl FnOnce(&Endpoint) -> R) -> Result<R, Status> {
+        let registered = self.recv.lock().registered.clone();
+        registered
+            .map(|registered| f(registered.endpoint()))
+            .ok_or(Status::INVALID_HANDLE)
+    }
+
+    // ---- what the socket remembers -------------------------------------------------------------
+
+    pub(super) fn is_listener(&self) -> bool {
+        self.phase() == Phase::Listener
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Relaxed))]
+    }
+
+    pub(super) fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u8, Relaxed);
+    }
+
+    fn has(&self, flag: u8) -> bool {
+        self.flags.load(SeqCst) & flag != 0
+    }
+
+    /// The failure that ended the connection, if one did.
+    pub(super) fn broken(&self) -> Option<Status> {
+        match self.broken.load(Relaxed) {
+            0 => None,
+            code => Some(Status::from_code(code)),
+        }
+    }
+
+    pub(super) fn note_end_of_stream(&self) {
+        self.flags.fetch_or(SAW_END, SeqCst);
+    }
+
+    /// A transfer failed: remembers it if it ends the connection, and names it as the model does.
+    pub(super) fn note_failure(&self, status: Status) -> Status {
+        if let Some(earlier) = self.broken() {
+            return earlier;
+        }
+        let status = match status {
+            // We had sent to a peer that had closed (IO-15).
+            Status::CONNECTION_RESET if self.has(SAW_END) => Status::CONNECTION_ABORTED,
+            status => status,
+        };
+        if matches!(
+            status,
+            Status::CONNECTION_RESET | Status::CONNECTION_ABORTED | Status::IO_TIMEOUT
+        ) {
+            self.broken.store(status.code(), Relaxed);
+        }
+        status
+    }
+
+    /// Makes a packet of an item that was taken out of the port's queue, if it can be made one.
+    /// What else that completed has to be queued by the caller.
+    pub(crate) fn resolve(item: Item, rest: &mut ItemList) -> Option<Operation> {
+        match item {
+            Item::Packet(operation) => Some(operation),
+            Item::Ready(socket, direction) => socket.take_turn(direction, rest),
+        }
+    }
+}
+
+/// An address of the socket, for diagnosis.
+pub(crate) fn address(
+    endpoint: &Endpoint,
+    ask: impl Fn(&std::os::fd::OwnedFd) -> rustix::io::Result<rustix::net::SocketAddrAny>,
+) -> io::Result<SocketAddr> {
+    match endpoint {
+        Endpoint::Os(fd) => SocketAddr::try_from(ask(fd)?)
+            .map_err(|_| io::Error::new(io::ErrorKind::Unsupported, "not an internet address")),
+        #[cfg(feature = "sim")]
+        Endpoint::Sim(socket) => Ok(socket.address()),
+    }
+}

@@ -1,0 +1,110 @@
+//! The untyped completion port under `overlapped`.
+//!
+//! ```text
+//! faces      overlapped (safe Rust)   ...
+//!               |  typed operations become `Operation`, typed sockets their owners
+//! core       Port = queue + engine + sockets             this crate
+//!               |                \
+//! queue      overlapped-queue     engine/readiness  on  engine/epoll | engine/sim
+//! ```
+//!
+//! Programs use a face; this crate is for who writes one. Its own contract is small: a face
+//! allocates operation memory with a [`Header`] at its front, wraps it in an [`Operation`],
+//! prepares it and starts it on a [`Socket`]; it comes out of [`Port::get`] exactly once, or, when
+//! the port ends first, its memory is released exactly once.
+
+mod endpoint;
+mod engine;
+mod operation;
+#[cfg(target_os = "linux")]
+mod port;
+#[cfg(target_os = "linux")]
+mod socket;
+mod status;
+
+use std::io;
+use std::time::Duration;
+
+pub use endpoint::Endpoint;
+#[cfg(target_os = "linux")]
+pub use engine::readiness::{Refused, ShutdownHow, Token};
+#[cfg(all(feature = "sim", target_os = "linux"))]
+pub use engine::sim;
+pub use operation::{Header, Kind, Operation, OperationList, Segment};
+pub use overlapped_queue::WakePolicy;
+#[cfg(target_os = "linux")]
+pub use port::Port;
+#[cfg(target_os = "linux")]
+pub use socket::Socket;
+pub use status::Status;
+
+/// What a port is made with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The concurrency value; 0 stands for the available parallelism (CC-1).
+    pub concurrency: usize,
+    /// Whom to wake when.
+    pub policy: WakePolicy,
+    /// After how long an absent worker is presumed blocked while others wait.
+    pub rescue_after: Option<Duration>,
+    /// How long a closed socket may go on sending what was started before.
+    pub linger: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options {
+            concurrency: 0,
+            policy: WakePolicy::default(),
+            rescue_after: Some(overlapped_queue::Config::RESCUE_AFTER),
+            linger: Duration::from_secs(10),
+        }
+    }
+}
+
+/// A snapshot of a port's counts.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The engine's name.
+    pub engine: &'static str,
+    /// Associated sockets.
+    pub sockets: usize,
+    /// The queue's counts.
+    pub queue: overlapped_queue::Stats,
+}
+
+/// Why a get brought no packet.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum GetError {
+    /// None came in time. Packets may be queued all the same, if as many threads as the
+    /// concurrency value allows are active (CC-6).
+    TimedOut,
+    /// The port is closed (CX-9).
+    Closed,
+    /// The call itself failed.
+    Failed(io::Error),
+}
+
+impl std::fmt::Display for GetError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            GetError::TimedOut => f.write_str("no packet came in time"),
+            GetError::Closed => f.write_str("the completion port is closed"),
+            GetError::Failed(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for GetError {}
+
+impl From<GetError> for io::Error {
+    fn from(error: GetError) -> Self {
+        match error {
+            GetError::TimedOut => io::Error::new(io::ErrorKind::TimedOut, error),
+            GetError::Closed => io::Error::new(io::ErrorKind::NotConnected, error),
+            GetError::Failed(error) => error,
+        }
+    }
+}

@@ -1,0 +1,279 @@
+//! Operation memory: what an operation is to the port and its engines.
+//!
+//! An operation is one piece of memory that a face allocates, with a [`Header`] at its front. The
+//! header holds everything that the port needs, links included, so that starting, completing and
+//! queueing an operation allocates nothing and cannot fail for want of memory. What follows the
+//! header (the user's value, the buffers) is the face's.
+//!
+//! An [`Operation`] owns one such piece. It moves: from the face into a socket's direction, from
+//! there into the port's queue, and out again as a packet. There is only ever one owner, so
+//! whoever has it may touch header and buffers, and whoever drops it gives the memory back. While
+//! it is inside the port no safe code outside can reach the buffers: that is the whole of the
+//! ownership rule.
+
+mod list;
+
+pub use list::OperationList;
+pub(crate) use list::{Item, ItemList, ReadyNode};
+
+use std::any::Any;
+use std::net::SocketAddr;
+use std::ptr::NonNull;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use crate::Status;
+use crate::endpoint::Endpoint;
+use list::Link;
+
+/// What an operation does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Receives at least one byte, or the end of the stream.
+    Recv,
+    /// Completes when there is something to receive, and receives nothing (IO-4).
+    RecvZero,
+    /// Sends all of its bytes (IO-7).
+    Send,
+    /// Accepts a connection.
+    Accept,
+    /// Accepts a connection and receives its first data (AX-4).
+    AcceptRecv,
+    /// Connects, and then sends the operation's bytes, if it has any (CE-2).
+    Connect,
+    /// Ends the sending direction after all that was queued before it (DX-1).
+    Disconnect,
+    /// Was posted: no I/O at all (PQ-1).
+    Post,
+}
+
+impl Kind {
+    pub(crate) fn is_send_side(self) -> bool {
+        matches!(self, Kind::Send | Kind::Connect | Kind::Disconnect)
+    }
+}
+
+/// A piece of memory that the system reads or fills. The layout is `iovec`'s.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+pub struct Segment {
+    start: *mut u8,
+    len: usize,
+}
+
+impl Segment {
+    /// Describes `len` bytes at `start`.
+    ///
+    /// # Safety
+    ///
+    /// From the start of the operation that it is given to until that operation comes back, the
+    /// memory must stay where it is and nobody else may touch it; for an operation that only
+    /// sends, reading it elsewhere is fine, and the memory need not be writable.
+    pub unsafe fn new(start: *mut u8, len: usize) -> Self {
+        Segment { start, len }
+    }
+
+    /// Where it starts.
+    pub fn as_ptr(self) -> *mut u8 {
+        self.start
+    }
+
+    /// Its length in bytes.
+    pub fn len(self) -> usize {
+        self.len
+    }
+
+    /// Whether it has no bytes.
+    pub fn is_empty(self) -> bool {
+        self.len == 0
+    }
+
+    /// The part behind the first `skip` bytes.
+    pub(crate) fn after(self, skip: usize) -> Self {
+        debug_assert!(skip <= self.len);
+        Segment {
+            start: self.start.wrapping_add(skip),
+            len: self.len - skip,
+        }
+    }
+}
+
+/// The front of an operation's memory.
+#[repr(C)]
+pub struct Header {
+    /// First, so that a pointer to a queued link is a pointer to the header.
+    link: Link,
+    release: unsafe fn(NonNull<Header>),
+    kind: Kind,
+    status: Status,
+    bytes: usize,
+    /// Captured at the start (PK-11); keeps its capacity, so that starting again allocates nothing.
+    segments: SmallVec<[Segment; 2]>,
+    /// Which operation of its socket this is; never used twice.
+    id: u64,
+    /// Keeps the socket, and what the face associated with it, until the packet is out.
+    owner: Option<Arc<dyn Any + Send + Sync>>,
+    peer: Option<SocketAddr>,
+    accepted: Option<Endpoint>,
+}
+
+// SAFETY: the raw pointers in it (link, segments) point to memory that moves with the operation.
+unsafe impl Send for Header {}
+// SAFETY: `&Header` gives access to plain values only.
+unsafe impl Sync for Header {}
+
+impl Header {
+    /// A header for memory that `release` frees.
+    pub fn new(release: unsafe fn(NonNull<Header>)) -> Self {
+        Header {
+            link: Link::operation(),
+            release,
+            kind: Kind::Post,
+            status: Status::SUCCESS,
+            bytes: 0,
+            segments: SmallVec::new(),
+            id: 0,
+            owner: None,
+            peer: None,
+            accepted: None,
+        }
+    }
+
+    /// Makes the operation ready for another start.
+    pub fn prepare(&mut self, kind: Kind, segments: impl IntoIterator<Item = Segment>) {
+        self.kind = kind;
+        self.status = Status::PENDING;
+        self.bytes = 0;
+        self.segments.clear();
+        self.segments.extend(segments);
+        self.accepted = None;
+    }
+
+    /// What the operation does, or did last.
+    pub fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    /// How it ended.
+    pub fn status(&self) -> Status {
+        self.status
+    }
+
+    /// How many bytes it moved. A failed operation may have moved some.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The address to connect to, or that an accepted connection came from.
+    pub fn peer(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// Sets the address to connect to.
+    pub fn set_peer(&mut self, peer: Option<SocketAddr>) {
+        self.peer = peer;
+    }
+
+    /// What the face gave to be kept with the operation.
+    pub fn take_owner(&mut self) -> Option<Arc<dyn Any + Send + Sync>> {
+        self.owner.take()
+    }
+
+    /// Keeps `owner` until the operation comes back.
+    pub fn set_owner(&mut self, owner: Option<Arc<dyn Any + Send + Sync>>) {
+        self.owner = owner;
+    }
+
+    /// The connection that an accept took.
+    pub fn take_accepted(&mut self) -> Option<Endpoint> {
+        self.accepted.take()
+    }
+
+    /// Ends the operation.
+    pub fn finish(&mut self, status: Status, bytes: usize) {
+        self.status = status;
+        self.bytes = bytes;
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.id
+    }
+
+    pub(crate) fn set_id(&mut self, id: u64) {
+        self.id = id;
+    }
+
+    pub(crate) fn segments(&self) -> &[Segment] {
+        &self.segments
+    }
+
+    /// All bytes that the operation could move.
+    pub(crate) fn capacity(&self) -> usize {
+        self.segments.iter().map(|segment| segment.len).sum()
+    }
+
+    pub(crate) fn add_bytes(&mut self, bytes: usize) {
+        self.bytes += bytes;
+    }
+
+    pub(crate) fn set_accepted(&mut self, endpoint: Endpoint, peer: Option<SocketAddr>) {
+        self.accepted = Some(endpoint);
+        self.peer = peer;
+    }
+}
+
+/// Owns one piece of operation memory.
+pub struct Operation(NonNull<Header>);
+
+// SAFETY: it is the only owner of its memory; `from_raw` demands that the memory may move between
+// threads.
+unsafe impl Send for Operation {}
+// SAFETY: `&Operation` gives `&Header` only, which is `Sync`.
+unsafe impl Sync for Operation {}
+
+impl Operation {
+    /// Takes over operation memory.
+    ///
+    /// # Safety
+    ///
+    /// `header` points to an initialised header at the front of memory that nobody else owns, that
+    /// may be sent to other threads, and that the header's `release` function frees. The segments
+    /// given to [`Header::prepare`] obey [`Segment::new`].
+    pub unsafe fn from_raw(header: NonNull<Header>) -> Self {
+        Operation(header)
+    }
+
+    /// Gives the memory up.
+    pub fn into_raw(self) -> NonNull<Header> {
+        let header = self.0;
+        std::mem::forget(self);
+        header
+    }
+}
+
+impl std::ops::Deref for Operation {
+    type Target = Header;
+
+    fn deref(&self) -> &Header {
+        // SAFETY: we own the memory, see `from_raw`.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+impl std::ops::DerefMut for Operation {
+    fn deref_mut(&mut self) -> &mut Header {
+        // SAFETY: we own the memory and hold it exclusively, see `from_raw`.
+        unsafe { self.0.as_mut() }
+    }
+}
+
+impl Drop for Operation {
+    fn drop(&mut self) {
+        let release = self.release;
+        // SAFETY: we own the memory and give it up here; `from_raw` promised that `release` is the
+        // way to do so.
+        unsafe { release(self.0) }
+    }
+}

@@ -1,0 +1,103 @@
+//! Which port a thread is bound to (CC-3).
+//!
+//! The binding sits in a thread-local, so that the thread's end is seen as a departure (CC-10). It
+//! is taken out while it is in use: a destructor of the user's that runs inside, and calls the port
+//! itself, then finds the thread unbound instead of borrowed.
+
+use std::cell::Cell;
+use std::io;
+use std::sync::{Arc, Weak};
+
+use overlapped_queue::{Binding, Queue};
+
+use super::PortInner;
+use crate::GetError;
+use crate::operation::ItemList;
+
+thread_local! {
+    static CURRENT: Cell<Option<Binding<ItemList>>> = const { Cell::new(None) };
+}
+
+/// Takes the thread's binding and puts it back when dropped, unless another one came meanwhile.
+struct Taken(Option<Binding<ItemList>>);
+
+impl Taken {
+    fn take() -> Self {
+        // A thread whose locals are being destroyed is bound for one call at a time.
+        Taken(CURRENT.try_with(Cell::take).ok().flatten())
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        let Some(binding) = self.0.take() else { return };
+        let mut binding = Some(binding);
+        let _ = CURRENT.try_with(|current| {
+            let newer = current.take();
+            current.set(newer.or(binding.take()));
+        });
+    }
+}
+
+/// Calls `f` with the thread's binding to this port; binds it first, and so releases it from
+/// another port, if need be.
+pub(super) fn bound<R>(
+    port: &Arc<PortInner>,
+    f: impl FnOnce(&mut Binding<ItemList>) -> Result<R, GetError>,
+) -> Result<R, GetError> {
+    let mut taken = Taken::take();
+    if taken
+        .0
+        .as_ref()
+        .is_none_or(|binding| !binding.queue().same(&port.queue))
+    {
+        let inner: Weak<PortInner> = Arc::downgrade(port);
+        let interrupt = move || {
+            if let Some(port) = inner.upgrade() {
+                port.system.interrupt();
+            }
+        };
+        taken.0 = None;
+        let binding = port.queue.bind(Box::new(interrupt)).map_err(|_| {
+            GetError::Failed(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                "no memory to bind this thread to the port",
+            ))
+        })?;
+        taken.0 = Some(binding);
+    }
+    f(taken.0.as_mut().expect("bound above"))
+}
+
+/// Calls `f` with the thread's binding, if it is bound to this queue.
+pub(super) fn with_current<R>(
+    queue: &Queue<ItemList>,
+    f: impl FnOnce(Option<&Binding<ItemList>>) -> R,
+) -> R {
+    let taken = Taken::take();
+    f(taken
+        .0
+        .as_ref()
+        .filter(|binding| binding.queue().same(queue)))
+}
+
+/// Runs `f` with the thread's place given up, and takes it back afterwards, panics included.
+pub(super) fn blocking<R>(port: &Arc<PortInner>, f: impl FnOnce() -> R) -> R {
+    struct Back<'a>(&'a PortInner);
+
+    impl Drop for Back<'_> {
+        fn drop(&mut self) {
+            with_current(&self.0.queue, |me| {
+                if let Some(me) = me {
+                    self.0.queue.unblock(me);
+                }
+            });
+        }
+    }
+
+    let released = with_current(&port.queue, |me| {
+        me.is_some_and(|me| port.queue.block(&**port, me))
+    });
+    let _back = released.then(|| Back(port));
+    f()
+}

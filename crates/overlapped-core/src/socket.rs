@@ -1,0 +1,101 @@
+//! A socket that is associated with a port.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::engine::readiness::{SocketState, address};
+use crate::operation::Operation;
+use crate::{Endpoint, Refused, ShutdownHow, Status, Token};
+
+/// A socket that is associated with a port. Cloning gives another handle to the same socket.
+#[derive(Clone)]
+pub struct Socket(Arc<SocketState>);
+
+impl Socket {
+    pub(crate) fn new(state: Arc<SocketState>) -> Self {
+        Socket(state)
+    }
+
+    /// Starts an operation that was prepared; its packet comes out of the socket's port.
+    ///
+    /// # Errors
+    ///
+    /// The operation comes back with the reason, and queues no packet (PK-5).
+    pub fn start(&self, operation: Operation) -> Result<Token, Refused> {
+        self.0.start(operation)
+    }
+
+    /// Queues an operation at the socket's port as it is (PQ-1).
+    ///
+    /// # Errors
+    ///
+    /// A closed port gives it back.
+    pub fn post(&self, operation: Operation) -> Result<(), Operation> {
+        self.0.port().post(operation)
+    }
+
+    /// Cancels an operation; `false` if it is not under way (CX-2).
+    pub fn cancel(&self, token: Token) -> bool {
+        self.0.cancel(token)
+    }
+
+    /// Cancels all that is under way; how many operations that was.
+    pub fn cancel_all(&self) -> usize {
+        self.0.cancel_all()
+    }
+
+    /// Closes the socket, whatever handles there are.
+    pub fn close(&self) {
+        self.0.close();
+    }
+
+    /// Shuts directions down.
+    ///
+    /// # Errors
+    ///
+    /// When it is closed or not connected.
+    pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Status> {
+        self.0.shutdown(how)
+    }
+
+    /// Gives the endpoint back, if no operation is under way.
+    pub fn release(&self) -> Option<Endpoint> {
+        self.0.release()
+    }
+
+    /// Uses the endpoint, for options.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed.
+    pub fn with_endpoint<R>(&self, f: impl FnOnce(&Endpoint) -> R) -> Result<R, Status> {
+        self.0.with_endpoint(f)
+    }
+
+    /// The local address.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed or has none.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.0
+            .with_endpoint(|endpoint| address(endpoint, |fd| rustix::net::getsockname(fd)))
+            .map_err(Status::to_error)?
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed or not connected.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.0
+            .with_endpoint(|endpoint| {
+                address(endpoint, |fd| {
+                    rustix::net::getpeername(fd)?.ok_or(rustix::io::Errno::NOTCONN)
+                })
+            })
+            .map_err(Status::to_error)?
+    }
+}

@@ -1,0 +1,216 @@
+//! How an operation ended: an NTSTATUS, and what it is called elsewhere.
+
+use std::fmt;
+use std::io;
+
+/// How an operation ended.
+///
+/// The value is an NTSTATUS on every system, because the model's rules are stated in it (a packet
+/// is a failed one exactly if its status is negative) and because it keeps apart what `errno`
+/// merges. [`to_error`](Status::to_error) gives the nearest [`io::Error`];
+/// [`win32`](Status::win32) and [`winsock`](Status::winsock) give the numbers that
+/// `GetLastError` shows for a packet and that a Winsock call reports (table 6a).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Status(i32);
+
+struct Row {
+    status: Status,
+    name: &'static str,
+    win32: u32,
+    winsock: u32,
+    kind: io::ErrorKind,
+    #[cfg(unix)]
+    errno: i32,
+    text: &'static str,
+}
+
+macro_rules! statuses {
+    ($($(#[$doc:meta])* $name:ident = $nt:literal, $win32:literal, $winsock:literal, $errno:ident,
+        $kind:ident, $text:literal;)*) => {
+        impl Status {
+            $($(#[$doc])* pub const $name: Status = Status($nt as u32 as i32);)*
+        }
+
+        const TABLE: &[Row] = &[
+            $(Row {
+                status: Status::$name,
+                name: stringify!($name),
+                win32: $win32,
+                winsock: $winsock,
+                kind: io::ErrorKind::$kind,
+                #[cfg(unix)]
+                errno: libc::$errno,
+                text: $text,
+            },)*
+        ];
+    };
+}
+
+statuses! {
+    /// The peer reset the connection. Sticky: the socket reports nothing else from then on.
+    CONNECTION_RESET = 0xC000020D, 64, 10054, ECONNRESET, ConnectionReset, "the peer reset the connection";
+    /// The socket was closed on this side while the operation was under way.
+    CONNECTION_ABORTED = 0xC0000241, 1236, 10053, ECONNABORTED, ConnectionAborted, "the connection was closed on this side";
+    /// The operation was cancelled.
+    CANCELLED = 0xC0000120, 995, 995, ECANCELED, Interrupted, "the operation was cancelled";
+    /// The network gave up.
+    IO_TIMEOUT = 0xC00000B5, 121, 10060, ETIMEDOUT, TimedOut, "the connection timed out";
+    /// Nobody listens there.
+    CONNECTION_REFUSED = 0xC0000236, 1225, 10061, ECONNREFUSED, ConnectionRefused, "nobody listens there, or the connection was refused";
+    /// There is no route to that network.
+    NETWORK_UNREACHABLE = 0xC000023C, 1231, 10051, ENETUNREACH, NetworkUnreachable, "the network cannot be reached";
+    /// There is no route to that host.
+    HOST_UNREACHABLE = 0xC000023D, 1232, 10065, EHOSTUNREACH, HostUnreachable, "the host cannot be reached";
+    /// The socket is not connected.
+    INVALID_CONNECTION = 0xC0000140, 59, 10057, ENOTCONN, NotConnected, "the socket is not connected";
+    /// That direction of the socket was shut down.
+    PIPE_DISCONNECTED = 0xC00000B0, 233, 10058, EPIPE, BrokenPipe, "this direction of the socket was shut down";
+    /// The address is in use.
+    ADDRESS_ALREADY_EXISTS = 0xC000020A, 52, 10048, EADDRINUSE, AddrInUse, "the address is in use";
+    /// The address is not one of this machine's, or cannot be connected to.
+    INVALID_ADDRESS_COMPONENT = 0xC0000207, 1214, 10049, EADDRNOTAVAIL, AddrNotAvailable, "the address cannot be used here";
+    /// Out of memory or of socket buffers.
+    INSUFFICIENT_RESOURCES = 0xC000009A, 1450, 10055, ENOBUFS, OutOfMemory, "the system is out of memory or buffers";
+    /// Out of file descriptors: close some, or raise the limit.
+    TOO_MANY_OPENED_FILES = 0xC000011F, 4, 10024, EMFILE, Other, "too many open files: close some, or raise the limit (ulimit -n)";
+    /// The socket is connected already.
+    CONNECTION_ACTIVE = 0xC000023B, 1230, 10056, EISCONN, AlreadyExists, "the socket is connected already";
+    /// The system could not reach the buffer.
+    ACCESS_VIOLATION = 0xC0000005, 998, 10014, EFAULT, InvalidInput, "the buffer is not in reach";
+    /// The socket is closed.
+    INVALID_HANDLE = 0xC0000008, 6, 10038, EBADF, InvalidInput, "the socket is closed";
+    /// This cannot be done with a socket in this state.
+    INVALID_PARAMETER = 0xC000000D, 87, 10022, EINVAL, InvalidInput, "this cannot be done with a socket in this state";
+    /// Not permitted.
+    ACCESS_DENIED = 0xC0000022, 5, 10013, EACCES, PermissionDenied, "permission denied";
+    /// The message does not fit.
+    INVALID_BUFFER_SIZE = 0xC0000206, 1784, 10040, EMSGSIZE, InvalidInput, "the message is too long";
+    /// Not supported by this kind of socket.
+    NOT_SUPPORTED = 0xC00000BB, 50, 10045, EOPNOTSUPP, Unsupported, "this kind of socket cannot do that";
+    /// Something else went wrong.
+    UNSUCCESSFUL = 0xC0000001, 31, 10022, EIO, Other, "the operation failed";
+}
+
+impl Status {
+    /// The operation succeeded.
+    pub const SUCCESS: Status = Status(0);
+    /// The operation is under way.
+    pub const PENDING: Status = Status(0x103);
+
+    /// Whether this is a success; only a negative status is a failure (table 2a).
+    pub const fn is_success(self) -> bool {
+        self.0 >= 0
+    }
+
+    /// The NTSTATUS.
+    pub const fn code(self) -> i32 {
+        self.0
+    }
+
+    /// The status with this NTSTATUS.
+    pub const fn from_code(code: i32) -> Status {
+        Status(code)
+    }
+
+    /// What `GetLastError` shows for a packet with this status; 0 for success, 317 for a status
+    /// without a number of its own.
+    pub fn win32(self) -> u32 {
+        if self.is_success() {
+            0
+        } else {
+            self.row().map_or(317, |row| row.win32)
+        }
+    }
+
+    /// What a Winsock call reports; 0 for success, 10022 for a status without a number of its own.
+    pub fn winsock(self) -> u32 {
+        if self.is_success() {
+            0
+        } else {
+            self.row().map_or(10022, |row| row.winsock)
+        }
+    }
+
+    /// `Ok` for success, else the error.
+    pub fn to_result(self) -> io::Result<()> {
+        if self.is_success() {
+            Ok(())
+        } else {
+            Err(self.to_error())
+        }
+    }
+
+    /// The nearest [`io::Error`]. On Linux it carries the `errno`; a cancelled operation is
+    /// `ECANCELED`.
+    pub fn to_error(self) -> io::Error {
+        match self.row() {
+            #[cfg(unix)]
+            Some(row) => io::Error::from_raw_os_error(row.errno),
+            #[cfg(not(unix))]
+            Some(row) => io::Error::new(row.kind, self),
+            None => io::Error::other(self),
+        }
+    }
+
+    /// The kind of [`to_error`](Status::to_error), without making one.
+    pub fn kind(self) -> io::ErrorKind {
+        self.row().map_or(io::ErrorKind::Other, |row| row.kind)
+    }
+
+    /// The status that an `errno` stands for.
+    #[cfg(unix)]
+    pub fn from_errno(errno: i32) -> Status {
+        match errno {
+            0 => Status::SUCCESS,
+            libc::ENOMEM => Status::INSUFFICIENT_RESOURCES,
+            libc::ENFILE => Status::TOO_MANY_OPENED_FILES,
+            libc::EPERM => Status::ACCESS_DENIED,
+            libc::ENOTSOCK | libc::EBADF => Status::INVALID_HANDLE,
+            // Our own shutdown is known before the system is asked, so this one is the peer's.
+            libc::EPIPE => Status::CONNECTION_RESET,
+            _ => TABLE
+                .iter()
+                .find(|row| row.errno == errno)
+                .map_or(Status::UNSUCCESSFUL, |row| row.status),
+        }
+    }
+
+    /// The status that a Win32 or Winsock error number stands for.
+    pub fn from_win32(error: u32) -> Status {
+        if error == 0 {
+            return Status::SUCCESS;
+        }
+        TABLE
+            .iter()
+            .find(|row| row.win32 == error || row.winsock == error)
+            .map_or(Status::UNSUCCESSFUL, |row| row.status)
+    }
+
+    fn row(self) -> Option<&'static Row> {
+        TABLE.iter().find(|row| row.status == self)
+    }
+}
+
+impl fmt::Debug for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (*self, self.row()) {
+            (Status::SUCCESS, _) => f.write_str("SUCCESS"),
+            (Status::PENDING, _) => f.write_str("PENDING"),
+            (_, Some(row)) => f.write_str(row.name),
+            (_, None) => write!(f, "NTSTATUS({:#010x})", self.0),
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (*self, self.row()) {
+            (Status::SUCCESS, _) => f.write_str("success"),
+            (Status::PENDING, _) => f.write_str("the operation is under way"),
+            (_, Some(row)) => f.write_str(row.text),
+            (_, None) => write!(f, "the operation failed with status {:#010x}", self.0),
+        }
+    }
+}
+
+impl std::error::Error for Status {}
