@@ -1,0 +1,107 @@
+//! The I/O completion port as a library.
+//!
+//! A completion port is one object on which many threads wait. It hands each finished socket
+//! operation to exactly one of them, the one that began to wait last, and lets only as many run as
+//! the machine can use. Windows has had it for thirty years; this is the same model, with the same
+//! rules, for Linux.
+//!
+//! # Five steps
+//!
+//! ```
+//! use std::io::{Read, Write};
+//! use overlapped::{CompletionPort, Operation};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let mut client = std::net::TcpStream::connect(listener.local_addr()?)?;
+//! # let (connection, peer) = listener.accept()?;
+//! // 1. Create a completion port; 0 = as many active threads as the machine runs at once.
+//! let port = CompletionPort::new(0)?;
+//! // 2. Associate a socket with it, under a key of your own type.
+//! let socket = port.associate(connection, peer)?;
+//! // 3. Start an overlapped operation; the buffer is the operation's until its packet is out.
+//! socket.recv(Operation::with_capacity(1024, ()))?;
+//! # client.write_all(b"ping")?;
+//! # std::thread::scope(|scope| -> Result<(), Box<dyn std::error::Error>> {
+//! # let worker = scope.spawn(|| -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+//! loop {
+//!     // 4. Get a completion packet. Any number of threads may wait here.
+//!     let packet = port.get()?;
+//!     // 5. Handle it, and start the next operation.
+//!     let socket = packet.socket.as_ref().expect("nothing was posted");
+//!     match packet.result() {
+//!         Ok(0) => break println!("{} has finished", socket.key()),
+//!         Ok(_) => println!("{}: {:?}", socket.key(), packet.operation.bytes()),
+//!         Err(error) => break println!("{}: {error}", socket.key()),
+//!     }
+//!     socket.recv(packet.operation)?;
+//! }
+//! # Ok(()) });
+//! # client.shutdown(std::net::Shutdown::Write)?;
+//! # worker.join().unwrap().unwrap();
+//! # Ok(()) })
+//! # }
+//! ```
+//!
+//! # What the model gives you
+//!
+//! * **Ownership.** An operation's buffer belongs to the port from start to packet. There is no
+//!   handle with which it could be touched, freed or forgotten meanwhile.
+//! * **Exactly once.** Each started operation yields exactly one packet, also when it fails, is
+//!   cancelled or its socket is closed; or, when the port itself ends first, exactly one drop.
+//! * **Order.** Bytes are received and sent in the order in which operations were started.
+//! * **The concurrency value.** However many threads wait, only so many are active, and when one
+//!   says that it blocks, another takes its place.
+//!
+//! Clause names such as CC-6 refer to `docs/completion-port.md` of the project, which lists what a
+//! completion port promises.
+//!
+//! # Features
+//!
+//! * `sim`: a simulated network with a seed, for deterministic tests (`sim` module).
+
+mod buffer;
+mod memory;
+mod operation;
+mod packet;
+mod port;
+mod socket;
+
+use std::io;
+use std::net::SocketAddr;
+
+pub use buffer::Buffer;
+pub use operation::{Accepted, Operation, Refused};
+#[cfg(feature = "sim")]
+pub use overlapped_core::sim;
+pub use overlapped_core::{Endpoint, GetError, Kind, Stats, Status, WakePolicy};
+pub use packet::Packet;
+pub use port::{AssociateError, Builder, CompletionPort};
+pub use socket::{Socket, Started};
+
+/// Makes a stream socket that can be associated and then connected to addresses of the family of
+/// `to`.
+///
+/// # Errors
+///
+/// The system's, when there are no descriptors left.
+///
+/// ```
+/// # use overlapped::{CompletionPort, Operation};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+/// let to = listener.local_addr()?;
+///
+/// let port: CompletionPort = CompletionPort::new(1)?;
+/// let socket = port.associate(overlapped::stream_socket(&to)?, ())?;
+/// socket.connect(Operation::new("", ()), to)?;
+/// port.get()?.result()?;
+/// assert_eq!(socket.peer_addr()?, to);
+/// # Ok(())
+/// # }
+/// ```
+pub fn stream_socket(to: &SocketAddr) -> io::Result<Endpoint> {
+    let domain = socket2::Domain::for_address(*to);
+    socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))
+        .map(Endpoint::from)
+}

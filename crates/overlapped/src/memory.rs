@@ -1,0 +1,126 @@
+//! Typed operation memory, and the way between it and the core's untyped one. All unsafe code of
+//! this crate is here.
+//!
+//! The rule that everything rests on: while an operation is started, nothing but the core can
+//! reach its memory. It holds because starting moves the only handle into the core, and getting
+//! its packet moves it out.
+
+use std::ptr::NonNull;
+
+use overlapped_core::{Header, Kind, Operation as Untyped, Segment};
+
+use crate::Buffer;
+
+/// One operation's memory: the core's header at the front, then what the user put in.
+#[repr(C)]
+pub(crate) struct Memory<T> {
+    pub(crate) header: Header,
+    pub(crate) buffer: Buffer,
+    pub(crate) user: T,
+}
+
+/// Whether an operation's bytes go in or out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bytes {
+    /// From the wire into the buffer's capacity.
+    Receive,
+    /// From the buffer's length onto the wire.
+    Send,
+    /// The operation moves none.
+    None,
+}
+
+impl<T> Memory<T> {
+    pub(crate) fn new(buffer: Buffer, user: T) -> Box<Self> {
+        Box::new(Memory {
+            header: Header::new(release::<T>),
+            buffer,
+            user,
+        })
+    }
+
+    /// Readies the header: what to do, and with which bytes.
+    pub(crate) fn prepare(&mut self, kind: Kind, bytes: Bytes) {
+        let header = &mut self.header;
+        match (bytes, &mut self.buffer) {
+            (Bytes::None, _) => header.prepare(kind, []),
+            (Bytes::Receive, Buffer::Vec(vec)) => header.prepare(kind, [room(vec)]),
+            (Bytes::Receive, Buffer::Vectored(pieces)) => {
+                header.prepare(kind, pieces.iter_mut().map(room));
+            }
+            // Refused before it comes here; there is no room to receive into.
+            (Bytes::Receive, Buffer::Shared(_) | Buffer::Static(_)) => header.prepare(kind, []),
+            (Bytes::Send, Buffer::Vec(vec)) => header.prepare(kind, [content(vec)]),
+            (Bytes::Send, Buffer::Vectored(pieces)) => {
+                header.prepare(kind, pieces.iter().map(|piece| content(piece)));
+            }
+            (Bytes::Send, Buffer::Shared(bytes)) => header.prepare(kind, [content(bytes)]),
+            (Bytes::Send, Buffer::Static(bytes)) => header.prepare(kind, [content(bytes)]),
+        }
+    }
+
+    /// After the packet: makes what a receive brought the buffer's content.
+    pub(crate) fn settle(&mut self) {
+        if !matches!(self.header.kind(), Kind::Recv | Kind::AcceptRecv) {
+            return;
+        }
+        let mut left = self.header.bytes();
+        match &mut self.buffer {
+            Buffer::Vec(vec) => fill(vec, &mut left),
+            Buffer::Vectored(pieces) => pieces.iter_mut().for_each(|piece| fill(piece, &mut left)),
+            Buffer::Shared(_) | Buffer::Static(_) => {}
+        }
+    }
+}
+
+/// The whole capacity of a vector, emptied.
+fn room(vec: &mut Vec<u8>) -> Segment {
+    vec.clear();
+    // SAFETY: the vector belongs to the operation, and nobody reaches it until the operation comes
+    // back; moving the operation's box does not move the vector's bytes.
+    unsafe { Segment::new(vec.as_mut_ptr(), vec.capacity()) }
+}
+
+/// Bytes to be sent.
+fn content(bytes: &[u8]) -> Segment {
+    // SAFETY: as for `room`; shared and static bytes are never written by anybody.
+    unsafe { Segment::new(bytes.as_ptr().cast_mut(), bytes.len()) }
+}
+
+/// Gives a vector the next of the received bytes.
+fn fill(vec: &mut Vec<u8>, left: &mut usize) {
+    let filled = vec.capacity().min(*left);
+    *left -= filled;
+    // SAFETY: segments are filled in order from their beginnings, so these bytes were written; the
+    // vector was emptied when the operation was prepared, and nobody has touched it since.
+    unsafe { vec.set_len(filled) };
+}
+
+/// Hands the memory to the core.
+pub(crate) fn into_core<T: Send + 'static>(memory: Box<Memory<T>>) -> Untyped {
+    let header: NonNull<Header> = NonNull::from(Box::leak(memory)).cast();
+    // SAFETY: the header is at the front (`repr(C)`), initialised, and knows how to free the box;
+    // we have just given up the only other owner; `T` and the buffer are `Send`.
+    unsafe { Untyped::from_raw(header) }
+}
+
+/// Takes the memory back.
+///
+/// # Safety
+///
+/// The operation was made by [`into_core`] with this very `T`.
+pub(crate) unsafe fn from_core<T>(operation: Untyped) -> Box<Memory<T>> {
+    // SAFETY: by the caller's word this is the pointer that `into_core` leaked, and the untyped
+    // operation was its only owner.
+    unsafe { Box::from_raw(operation.into_raw().cast().as_ptr()) }
+}
+
+/// What the core calls when an operation ends without a packet.
+///
+/// # Safety
+///
+/// `header` came from [`into_core`] with this `T`, and is not used afterwards.
+unsafe fn release<T>(header: NonNull<Header>) {
+    // SAFETY: as in `from_core`.
+    drop(unsafe { Box::from_raw(header.cast::<Memory<T>>().as_ptr()) });
+}

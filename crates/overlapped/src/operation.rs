@@ -1,0 +1,177 @@
+//! The overlapped operation.
+
+use std::fmt;
+use std::io;
+use std::net::{SocketAddr, TcpStream};
+
+use overlapped_core::{Endpoint, Status};
+
+use crate::Buffer;
+use crate::memory::Memory;
+
+/// An overlapped operation: a buffer, a value of yours, and room for what the port needs.
+///
+/// It is what the `OVERLAPPED` structure with its per-I/O data is to Windows programs. It is
+/// allocated once; starting it moves it into the port, its [`Packet`](crate::Packet) moves it out
+/// again, and it can be started anew, as the same or another kind of operation. So a server in its
+/// steady state allocates nothing.
+///
+/// While it is started nobody can reach its buffer, whatever is dropped, forgotten or cancelled in
+/// between: there is no handle to it but the port's.
+///
+/// ```
+/// use overlapped::Operation;
+///
+/// enum Step { Greet, Read }
+///
+/// let mut operation = Operation::new("220 ready\r\n", Step::Greet);
+/// assert_eq!(operation.bytes(), b"220 ready\r\n");
+///
+/// // Later, the same operation with another job:
+/// *operation.user_mut() = Step::Read;
+/// operation.set_buffer(Vec::with_capacity(4096));
+/// assert_eq!(operation.buffer().capacity(), 4096);
+/// ```
+pub struct Operation<T> {
+    pub(crate) memory: Box<Memory<T>>,
+}
+
+impl<T> Operation<T> {
+    /// Makes an operation with this buffer and this value of yours.
+    pub fn new(buffer: impl Into<Buffer>, user: T) -> Self {
+        Operation {
+            memory: Memory::new(buffer.into(), user),
+        }
+    }
+
+    /// Makes an operation with room to receive `capacity` bytes.
+    pub fn with_capacity(capacity: usize, user: T) -> Self {
+        Self::new(Vec::with_capacity(capacity), user)
+    }
+
+    /// The value of yours.
+    pub fn user(&self) -> &T {
+        &self.memory.user
+    }
+
+    /// The value of yours, to be changed.
+    pub fn user_mut(&mut self) -> &mut T {
+        &mut self.memory.user
+    }
+
+    /// The buffer.
+    pub fn buffer(&self) -> &Buffer {
+        &self.memory.buffer
+    }
+
+    /// The buffer, to be changed.
+    pub fn buffer_mut(&mut self) -> &mut Buffer {
+        &mut self.memory.buffer
+    }
+
+    /// Puts another buffer in; the old one comes back.
+    pub fn set_buffer(&mut self, buffer: impl Into<Buffer>) -> Buffer {
+        std::mem::replace(&mut self.memory.buffer, buffer.into())
+    }
+
+    /// The buffer's bytes: after a receive, what was received. Empty for a
+    /// [`Buffer::Vectored`], whose bytes are in pieces.
+    pub fn bytes(&self) -> &[u8] {
+        self.memory.buffer.as_slice().unwrap_or_default()
+    }
+
+    /// The buffer as a vector, for filling it: an emptied new one if it was something else.
+    pub fn vec_mut(&mut self) -> &mut Vec<u8> {
+        if self.memory.buffer.as_vec_mut().is_none() {
+            self.memory.buffer = Buffer::default();
+        }
+        self.memory.buffer.as_vec_mut().expect("it is one now")
+    }
+
+    /// The connection that an accept took; the second call finds none.
+    pub fn take_accepted(&mut self) -> Option<Accepted> {
+        let endpoint = self.memory.header.take_accepted()?;
+        Some(Accepted {
+            endpoint,
+            peer: self.memory.header.peer(),
+        })
+    }
+
+    /// The buffer and the value of yours.
+    pub fn into_parts(self) -> (Buffer, T) {
+        let memory = *self.memory;
+        (memory.buffer, memory.user)
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Operation<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Operation")
+            .field("kind", &self.memory.header.kind())
+            .field("user", &self.memory.user)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection that an accept took. It belongs to no port yet: associate it, or turn it into
+/// one of std's.
+#[derive(Debug)]
+pub struct Accepted {
+    endpoint: Endpoint,
+    peer: Option<SocketAddr>,
+}
+
+impl Accepted {
+    /// Where the connection came from; `None` if the system did not say.
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer
+    }
+
+    /// The connection as std's type, in blocking mode, as an accept of std's would give it.
+    ///
+    /// # Errors
+    ///
+    /// A simulated connection has no such form.
+    pub fn into_std(self) -> io::Result<TcpStream> {
+        let stream = TcpStream::from(self.endpoint.into_os()?);
+        stream.set_nonblocking(false)?;
+        Ok(stream)
+    }
+}
+
+impl From<Accepted> for Endpoint {
+    fn from(accepted: Accepted) -> Self {
+        accepted.endpoint
+    }
+}
+
+/// An operation that was not started: it comes back with the reason, and no packet will come for
+/// it (PK-5).
+#[derive(Debug)]
+pub struct Refused<T> {
+    /// Why, as the specification names it.
+    pub status: Status,
+    /// Why, as an error.
+    pub error: io::Error,
+    /// The operation, as it was.
+    pub operation: Operation<T>,
+}
+
+impl<T> fmt::Display for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the operation was not started: {}", self.error)
+    }
+}
+
+impl<T: fmt::Debug> std::error::Error for Refused<T> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl<T> From<Refused<T>> for io::Error {
+    /// Drops the operation.
+    fn from(refused: Refused<T>) -> Self {
+        refused.error
+    }
+}

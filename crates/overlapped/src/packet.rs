@@ -1,0 +1,39 @@
+//! The completion packet.
+
+use std::io;
+
+use overlapped_core::{Kind, Status};
+
+use crate::{Operation, Socket};
+
+/// A completion packet: an operation that ended, however it ended.
+///
+/// A failed operation is a packet too, and never a failed [`get`](crate::CompletionPort::get)
+/// (table 2a): status and byte count stand side by side, because an operation that failed may have
+/// moved bytes before.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Packet<K, T> {
+    /// The socket that the operation was started on, with its key; `None` for an operation that
+    /// was posted to the port itself.
+    pub socket: Option<Socket<K, T>>,
+    /// The operation, to be looked at and started again.
+    pub operation: Operation<T>,
+    /// What the operation was.
+    pub kind: Kind,
+    /// How it ended.
+    pub status: Status,
+    /// How many bytes it moved; for a posted one, the number it was posted with.
+    pub bytes: usize,
+}
+
+impl<K, T> Packet<K, T> {
+    /// The byte count, or the error if the operation failed.
+    ///
+    /// # Errors
+    ///
+    /// That of the operation.
+    pub fn result(&self) -> io::Result<usize> {
+        self.status.to_result().map(|()| self.bytes)
+    }
+}

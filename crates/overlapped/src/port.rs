@@ -1,0 +1,373 @@
+//! The completion port.
+
+use std::io;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::time::Duration;
+
+use overlapped_core::{Endpoint, GetError, Kind, OperationList, Options, Port, Stats, Status};
+
+use crate::memory::{self, Bytes};
+use crate::socket::Associated;
+use crate::{Operation, Packet, Refused, Socket, WakePolicy};
+
+/// A completion port: one object on which many threads wait, which hands each finished operation
+/// to exactly one of them, and lets only as many run as the concurrency value says.
+///
+/// `K` is the completion key's type: what you want to know about a socket when one of its
+/// operations ends. `T` is the type of your part of an operation.
+///
+/// A cheap handle: clone it for each thread. When the last clone goes, the port ends as by
+/// [`close`](CompletionPort::close).
+///
+/// # Threads
+///
+/// A thread that has called [`get`](CompletionPort::get) is bound to the port (CC-3) and *active*
+/// from the moment the call returns, for whatever reason, until it calls again, ends, or calls
+/// `get` of another port (CC-4, CC-10). While as many threads are active as the concurrency value
+/// allows, nobody else gets a packet. A handler that is about to block says so with
+/// [`blocking`](CompletionPort::blocking), and its place is given to another thread meanwhile
+/// (CC-8); without a word, it is presumed blocked after
+/// [`rescue_after`](Builder::rescue_after).
+///
+/// # Fork
+///
+/// A port belongs to the process that made it. In a forked child `get`, `associate` and the
+/// like fail with `Unsupported`; make a new port there, and do not let the copy of the old one be
+/// dropped, since it shares the parent's epoll (call `exec` or `_exit`, or `std::mem::forget` it).
+///
+/// ```
+/// use std::io::Read;
+/// use std::net::{TcpListener, TcpStream};
+/// use overlapped::{CompletionPort, Operation};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let listener = TcpListener::bind("127.0.0.1:0")?;
+/// let mut client = TcpStream::connect(listener.local_addr()?)?;
+/// let (server, _) = listener.accept()?;
+///
+/// let port: CompletionPort<&str, ()> = CompletionPort::new(0)?;
+/// let socket = port.associate(server, "the only client")?;
+/// socket.send(Operation::new("hello", ()))?;
+///
+/// let packet = port.get()?;
+/// assert_eq!(packet.result()?, 5);
+/// assert_eq!(packet.socket.unwrap().key(), &"the only client");
+///
+/// let mut text = [0; 5];
+/// client.read_exact(&mut text)?;
+/// assert_eq!(&text, b"hello");
+/// # Ok(())
+/// # }
+/// ```
+pub struct CompletionPort<K = (), T = ()> {
+    handle: Arc<Handle>,
+    types: Typed<K, T>,
+}
+
+/// Takes and gives keys and users' values, and holds none.
+type Typed<K, T> = PhantomData<fn(K, T) -> (K, T)>;
+
+/// What the clones of a port share; its end is the port's.
+struct Handle {
+    port: Port,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.port.close();
+    }
+}
+
+impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
+    /// Makes a port with this concurrency value: how many threads may be active at once. 0 stands
+    /// for the available parallelism (CC-1), which counts a quota and an affinity mask.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptors or memory left.
+    pub fn new(concurrency: usize) -> io::Result<Self> {
+        Self::builder().concurrency(concurrency).build()
+    }
+
+    /// Makes a port with options.
+    pub fn builder() -> Builder<K, T> {
+        Builder {
+            options: Options::default(),
+            engine: Engine::System,
+            types: PhantomData,
+        }
+    }
+
+    /// Associates a socket with the port, under a key that comes with each of its packets.
+    ///
+    /// Takes std's `TcpStream` and `TcpListener`, a `socket2::Socket`, an
+    /// [`Accepted`](crate::Accepted) connection, or an owned descriptor of a stream socket; it is
+    /// put into non-blocking mode. [`stream_socket`](crate::stream_socket) makes one to be
+    /// connected.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the socket, or a duplicate of it, is associated already, with whatever
+    /// port (PO-6); `Unsupported` for anything but a stream socket; the system's when there is no
+    /// memory. The socket and the key come back.
+    pub fn associate(
+        &self,
+        socket: impl Into<Endpoint>,
+        key: K,
+    ) -> Result<Socket<K, T>, AssociateError<K>> {
+        match self.handle.port.associate(socket.into()) {
+            Ok(socket) => Ok(Socket::new(Arc::new(Associated { socket, key }))),
+            Err((error, socket)) => Err(AssociateError { error, socket, key }),
+        }
+    }
+
+    /// Queues an operation as a packet of its own, with no socket and no I/O: a message to
+    /// whoever gets it (PQ-1). The packet has this byte count, which nobody interprets.
+    ///
+    /// Posts and finished operations share one queue, first in first out (PQ-2); its length has no
+    /// limit (PQ-3).
+    ///
+    /// # Errors
+    ///
+    /// A closed port gives the operation back.
+    pub fn post(&self, mut operation: Operation<T>, bytes: usize) -> Result<(), Refused<T>> {
+        operation.memory.prepare(Kind::Post, Bytes::None);
+        operation.memory.header.finish(Status::SUCCESS, bytes);
+        self.handle
+            .port
+            .post(memory::into_core(operation.memory))
+            .map_err(|untyped| {
+                // SAFETY: it is the one that was made a line above.
+                let memory = unsafe { memory::from_core(untyped) };
+                Refused {
+                    status: Status::INVALID_HANDLE,
+                    error: GetError::Closed.into(),
+                    operation: Operation { memory },
+                }
+            })
+    }
+
+    /// Waits for a packet, for ever.
+    ///
+    /// # Errors
+    ///
+    /// [`GetError::Closed`] when the port was closed, before or while it waits (CX-9);
+    /// [`GetError::Failed`] in a forked child or without memory to bind the thread.
+    pub fn get(&self) -> Result<Packet<K, T>, GetError> {
+        self.handle.port.get(None).map(packet)
+    }
+
+    /// Waits for a packet, for at most this long; zero is [`poll`](CompletionPort::poll).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](CompletionPort::get), and [`GetError::TimedOut`]: then no packet was consumed
+    /// (CC-11), and the thread counts as active all the same (CC-4).
+    pub fn get_timeout(&self, timeout: Duration) -> Result<Packet<K, T>, GetError> {
+        self.handle.port.get(Some(timeout)).map(packet)
+    }
+
+    /// Takes a packet if there is one and the concurrency value allows; does not wait.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](CompletionPort::get_timeout). At the limit it times out although packets
+    /// are queued (CC-6).
+    pub fn poll(&self) -> Result<Packet<K, T>, GetError> {
+        self.get_timeout(Duration::ZERO)
+    }
+
+    /// Waits for a packet, and takes up to `most` that are there then, in order (GX-1); returns
+    /// how many were appended to `packets`. It never waits to fill up. The thread counts as one
+    /// (CC-12), so the packets of a batch wait for each other: take one at a time
+    /// ([`get`](CompletionPort::get)) unless handlers are short and never block.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_timeout`](CompletionPort::get_timeout); `InvalidInput` for a `most` of 0.
+    pub fn get_many(
+        &self,
+        packets: &mut Vec<Packet<K, T>>,
+        most: usize,
+        timeout: Option<Duration>,
+    ) -> Result<usize, GetError> {
+        let mut operations = OperationList::new();
+        self.handle.port.get_many(&mut operations, most, timeout)?;
+        let count = operations.len();
+        packets.extend(operations.map(packet));
+        Ok(count)
+    }
+
+    /// Runs `f`, which is about to block, with this thread's place given to another (CC-8). When
+    /// it is over the thread counts again at once, also beyond the limit (CC-9).
+    ///
+    /// On a thread that is not bound to this port it just runs `f`.
+    ///
+    /// ```
+    /// # use overlapped::CompletionPort;
+    /// # let port: CompletionPort = CompletionPort::new(1).unwrap();
+    /// let row = port.blocking(|| "a row from a database that takes its time");
+    /// # assert!(!row.is_empty());
+    /// ```
+    pub fn blocking<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.handle.port.blocking(f)
+    }
+
+    /// Ends the port. Every thread that waits gets [`GetError::Closed`], now and later (CX-9);
+    /// packets that are queued and operations that are under way are dropped, each exactly once
+    /// (CX-10); nothing can be started any more. Sockets stay open until their handles go.
+    pub fn close(&self) {
+        self.handle.port.close();
+    }
+
+    /// A snapshot of what the port counts.
+    pub fn stats(&self) -> Stats {
+        self.handle.port.stats()
+    }
+}
+
+/// Makes a packet of an operation that came out of the port.
+fn packet<K: Send + Sync + 'static, T: Send + 'static>(
+    mut untyped: overlapped_core::Operation,
+) -> Packet<K, T> {
+    let socket = untyped.take_owner().map(|owner| {
+        let associated = owner
+            .downcast::<Associated<K>>()
+            .expect("a port's sockets have keys of one type");
+        Socket::new(associated)
+    });
+    // SAFETY: operations enter a port by way of its own methods and its sockets', and all of them
+    // take operations of this type only.
+    let mut memory = unsafe { memory::from_core::<T>(untyped) };
+    memory.settle();
+    let header = &memory.header;
+    let (kind, status, bytes) = (header.kind(), header.status(), header.bytes());
+    Packet {
+        socket,
+        operation: Operation { memory },
+        kind,
+        status,
+        bytes,
+    }
+}
+
+impl<K, T> Clone for CompletionPort<K, T> {
+    fn clone(&self) -> Self {
+        CompletionPort {
+            handle: self.handle.clone(),
+            types: PhantomData,
+        }
+    }
+}
+
+impl<K, T> std::fmt::Debug for CompletionPort<K, T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CompletionPort")
+            .field("stats", &self.handle.port.stats())
+            .finish()
+    }
+}
+
+/// Options of a port that is about to be made.
+#[derive(Debug)]
+#[must_use = "a builder makes nothing until `build` is called"]
+pub struct Builder<K, T> {
+    options: Options,
+    engine: Engine,
+    types: Typed<K, T>,
+}
+
+/// Where the operations of a port happen.
+#[derive(Debug)]
+enum Engine {
+    System,
+    #[cfg(feature = "sim")]
+    Simulated(overlapped_core::sim::Network),
+}
+
+impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
+    /// The concurrency value; 0, the default, stands for the available parallelism (CC-1).
+    pub fn concurrency(mut self, concurrency: usize) -> Self {
+        self.options.concurrency = concurrency;
+        self
+    }
+
+    /// Whom to wake when packets arrive; [`WakePolicy::Economy`] by default.
+    pub fn wake_policy(mut self, policy: WakePolicy) -> Self {
+        self.options.policy = policy;
+        self
+    }
+
+    /// After how long away from the port a thread is presumed blocked while others wait at the
+    /// limit; 10 ms by default. `None` switches the rescue off: then the concurrency value holds
+    /// exactly, and a handler that never comes back keeps its place for ever.
+    pub fn rescue_after(mut self, bound: Option<Duration>) -> Self {
+        self.options.rescue_after = bound;
+        self
+    }
+
+    /// How long a closed socket may go on sending what was started before; 10 s by default.
+    pub fn linger(mut self, bound: Duration) -> Self {
+        self.options.linger = bound;
+        self
+    }
+
+    /// Makes a port on a simulated network instead of the system's.
+    #[cfg(feature = "sim")]
+    pub fn simulated(mut self, network: &overlapped_core::sim::Network) -> Self {
+        self.engine = Engine::Simulated(network.clone());
+        self
+    }
+
+    /// Makes the port.
+    ///
+    /// # Errors
+    ///
+    /// When the process has no descriptors or memory left.
+    pub fn build(self) -> io::Result<CompletionPort<K, T>> {
+        let port = match self.engine {
+            Engine::System => Port::new(&self.options)?,
+            #[cfg(feature = "sim")]
+            Engine::Simulated(network) => Port::simulated(&self.options, &network),
+        };
+        Ok(CompletionPort {
+            handle: Arc::new(Handle { port }),
+            types: PhantomData,
+        })
+    }
+}
+
+/// A socket that could not be associated; it comes back with its key and the reason.
+#[derive(Debug)]
+pub struct AssociateError<K> {
+    /// The reason.
+    pub error: io::Error,
+    /// The socket, as it was.
+    pub socket: Endpoint,
+    /// The key.
+    pub key: K,
+}
+
+impl<K> std::fmt::Display for AssociateError<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(
+            f,
+            "cannot associate the socket with the completion port: {}",
+            self.error
+        )
+    }
+}
+
+impl<K: std::fmt::Debug> std::error::Error for AssociateError<K> {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}
+
+impl<K> From<AssociateError<K>> for io::Error {
+    /// Drops the socket and the key.
+    fn from(error: AssociateError<K>) -> Self {
+        error.error
+    }
+}

@@ -1,0 +1,410 @@
+//! The associated socket: where operations are started.
+
+use std::fmt;
+use std::io;
+use std::marker::PhantomData;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use overlapped_core::{Endpoint, Kind, ShutdownHow, Status, Token};
+
+use crate::memory::{self, Bytes, Memory};
+use crate::{Operation, Refused};
+
+/// A socket that is associated with a completion port, with its key.
+///
+/// A cheap handle: cloning gives another to the same socket. The socket closes when its last
+/// handle and its last operation are gone, or by [`close`](Socket::close). Dropping a handle
+/// aborts nothing.
+///
+/// Operations may be started from any thread, several at a time. Receives are filled in the order
+/// in which they were started, and the bytes of sends leave in that order, never mixed (IO-5,
+/// IO-6); their packets may be picked up by different threads in any order. No call of this type
+/// blocks.
+pub struct Socket<K, T> {
+    associated: Arc<Associated<K>>,
+    operations: PhantomData<fn(T) -> T>,
+}
+
+/// What the handles and the operations of a socket share.
+pub(crate) struct Associated<K> {
+    pub(crate) socket: overlapped_core::Socket,
+    pub(crate) key: K,
+}
+
+/// A started operation, for whoever may want to cancel it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Started {
+    token: Token,
+}
+
+impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
+    pub(crate) fn new(associated: Arc<Associated<K>>) -> Self {
+        Socket {
+            associated,
+            operations: PhantomData,
+        }
+    }
+
+    /// The completion key: what the socket was associated with.
+    pub fn key(&self) -> &K {
+        &self.associated.key
+    }
+
+    // ---- operations ----------------------------------------------------------------------------
+
+    /// Receives: completes with at least one byte as soon as there are any, or with 0 bytes when
+    /// the peer has finished (IO-3, IO-8). The buffer is filled from its beginning up to its
+    /// capacity.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a buffer without room (give it capacity, or use
+    /// [`recv_zero`](Socket::recv_zero)); `NotConnected`; `BrokenPipe` after a shutdown;
+    /// `ConnectionReset` once a reset was seen.
+    pub fn recv(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        if operation.buffer().capacity() == 0 {
+            return Err(refused(
+                operation,
+                Status::INVALID_PARAMETER,
+                "nothing can be received into a buffer without capacity; \
+                 give it some, or use recv_zero to wait for data without a buffer",
+            ));
+        }
+        self.start(operation, Kind::Recv, Bytes::Receive)
+    }
+
+    /// Completes with 0 bytes as soon as a receive would complete, and leaves the data where it
+    /// is (IO-4): a way to wait on many idle connections without a buffer for each.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Socket::recv), but the buffer may be of any kind.
+    pub fn recv_zero(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        self.start(operation, Kind::RecvZero, Bytes::None)
+    }
+
+    /// Sends all of the buffer's bytes: completes when they are with the system, or fails (IO-7).
+    ///
+    /// What the system can take is taken before this returns.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`; `BrokenPipe` after a shutdown; `ConnectionReset` once a reset was seen.
+    pub fn send(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        self.start(operation, Kind::Send, Bytes::Send)
+    }
+
+    /// On a listening socket: accepts a connection, which is then in the operation
+    /// ([`take_accepted`](Operation::take_accepted)). Several accepts are served in order (AX-6).
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a socket that does not listen.
+    pub fn accept(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        self.start(operation, Kind::Accept, Bytes::None)
+    }
+
+    /// As [`accept`](Socket::accept), but completes only with the connection's first data, which
+    /// is in the buffer, or with 0 bytes if the peer finished without any (AX-4). A client that
+    /// stays silent holds up this operation and no other.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for a socket that does not listen, or a buffer without room.
+    pub fn accept_with_data(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        if operation.buffer().capacity() == 0 {
+            return Err(refused(
+                operation,
+                Status::INVALID_PARAMETER,
+                "the first data needs a buffer with capacity; to do without, use accept",
+            ));
+        }
+        self.start(operation, Kind::AcceptRecv, Bytes::Receive)
+    }
+
+    /// Connects. After a refusal, the same socket may try again (CE-3).
+    ///
+    /// # Errors
+    ///
+    /// `AlreadyExists` for a socket that is connected; `InvalidInput` for one that listens or is
+    /// connecting.
+    pub fn connect(&self, operation: Operation<T>, to: SocketAddr) -> Result<Started, Refused<T>> {
+        self.start_connect(operation, to, Bytes::None)
+    }
+
+    /// Connects, then sends the buffer's bytes; completes when they are out (CE-2).
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Socket::connect).
+    pub fn connect_with_data(
+        &self,
+        operation: Operation<T>,
+        to: SocketAddr,
+    ) -> Result<Started, Refused<T>> {
+        self.start_connect(operation, to, Bytes::Send)
+    }
+
+    /// After all sends that were started before it: tells the peer that nothing follows (DX-1).
+    /// Receiving goes on; further sends are refused at once.
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`.
+    pub fn disconnect(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        self.start(operation, Kind::Disconnect, Bytes::None)
+    }
+
+    /// Posts a packet with this socket and its key, and no I/O (PQ-1).
+    ///
+    /// # Errors
+    ///
+    /// A closed port refuses it.
+    pub fn post(&self, mut operation: Operation<T>, bytes: usize) -> Result<(), Refused<T>> {
+        operation.memory.prepare(Kind::Post, Bytes::None);
+        operation.memory.header.finish(Status::SUCCESS, bytes);
+        let mut untyped = memory::into_core(operation.memory);
+        untyped.set_owner(Some(self.associated.clone()));
+        self.associated.socket.post(untyped).map_err(|mut untyped| {
+            untyped.set_owner(None);
+            give_back(untyped, Status::INVALID_HANDLE)
+        })
+    }
+
+    fn start_connect(
+        &self,
+        mut operation: Operation<T>,
+        to: SocketAddr,
+        bytes: Bytes,
+    ) -> Result<Started, Refused<T>> {
+        operation.memory.header.set_peer(Some(to));
+        self.start(operation, Kind::Connect, bytes)
+    }
+
+    fn start(
+        &self,
+        mut operation: Operation<T>,
+        kind: Kind,
+        bytes: Bytes,
+    ) -> Result<Started, Refused<T>> {
+        operation.memory.prepare(kind, bytes);
+        let mut untyped = memory::into_core(operation.memory);
+        untyped.set_owner(Some(self.associated.clone()));
+        match self.associated.socket.start(untyped) {
+            Ok(token) => Ok(Started { token }),
+            Err(refused) => {
+                let mut untyped = refused.operation;
+                untyped.set_owner(None);
+                Err(give_back(untyped, refused.status))
+            }
+        }
+    }
+
+    // ---- cancelling and closing ----------------------------------------------------------------
+
+    /// Cancels one operation, from any thread (CX-1). `true`: its packet says
+    /// [`Status::CANCELLED`], and no byte was lost: a receive that had taken data is not
+    /// cancelled any more. `false`: it has ended already, and its packet says how (CX-2).
+    ///
+    /// A cancelled send tells in its byte count how much had gone out (CX-5); the stream is then
+    /// cut in the middle of it.
+    pub fn cancel(&self, started: Started) -> bool {
+        self.associated.socket.cancel(started.token)
+    }
+
+    /// Cancels every operation on the socket; how many those were. Each still yields its packet.
+    pub fn cancel_all(&self) -> usize {
+        self.associated.socket.cancel_all()
+    }
+
+    /// Closes the socket, whatever handles there are. Receives and accepts end at once, as
+    /// [`Status::CONNECTION_ABORTED`] on a connection and [`Status::CANCELLED`] on a listener
+    /// (CX-6, AX-8); sends that were started may still go out, until the port's
+    /// [linger time](crate::Builder::linger) is over.
+    pub fn close(&self) {
+        self.associated.socket.close();
+    }
+
+    /// Shuts directions of the connection down. `Write`: after the sends under way the peer is
+    /// told that nothing follows. `Read`: receives under way go on, new ones are refused (IO-16).
+    ///
+    /// # Errors
+    ///
+    /// `NotConnected`, or when the socket is closed.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        let how = match how {
+            Shutdown::Read => ShutdownHow::Recv,
+            Shutdown::Write => ShutdownHow::Send,
+            Shutdown::Both => ShutdownHow::Both,
+        };
+        self.associated
+            .socket
+            .shutdown(how)
+            .map_err(Status::to_error)
+    }
+
+    /// Ends the association and gives the connection back as std's type, in blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// The socket comes back if operations are under way (cancel them and get their packets
+    /// first), or if it is a simulated one.
+    pub fn into_tcp_stream(self) -> Result<TcpStream, Self> {
+        self.into_std()
+    }
+
+    /// As [`into_tcp_stream`](Socket::into_tcp_stream), for a listener.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn into_tcp_listener(self) -> Result<TcpListener, Self> {
+        self.into_std()
+    }
+
+    fn into_std<S: From<socket2::Socket>>(self) -> Result<S, Self> {
+        let Some(Endpoint::Os(endpoint)) = self.associated.socket.release() else {
+            return Err(self);
+        };
+        let socket = socket2::Socket::from(endpoint);
+        // Cannot fail on a descriptor that was a socket a moment ago.
+        let _ = socket.set_nonblocking(false);
+        Ok(S::from(socket))
+    }
+
+    // ---- addresses and options -----------------------------------------------------------------
+
+    /// The local address.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.associated.socket.local_addr()
+    }
+
+    /// The peer's address.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed or not connected.
+    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        self.associated.socket.peer_addr()
+    }
+
+    /// Whether small sends leave at once instead of waiting for more (`TCP_NODELAY`).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or when the socket is closed.
+    pub fn set_nodelay(&self, on: bool) -> io::Result<()> {
+        self.option(|socket| socket.set_tcp_nodelay(on))
+    }
+
+    /// Whether the system probes an idle connection (`SO_KEEPALIVE`), first after `idle`.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or when the socket is closed.
+    pub fn set_keepalive(&self, idle: Option<Duration>) -> io::Result<()> {
+        self.option(|socket| match idle {
+            None => socket.set_keepalive(false),
+            Some(idle) => socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(idle)),
+        })
+    }
+
+    /// What closing does with data that has not left the system yet (`SO_LINGER`): `Some(0)`
+    /// discards it and resets the connection.
+    ///
+    /// # Errors
+    ///
+    /// The system's, or when the socket is closed.
+    pub fn set_linger(&self, linger: Option<Duration>) -> io::Result<()> {
+        self.option(|socket| socket.set_linger(linger))
+    }
+
+    /// The size of the system's receive buffer, in bytes (`SO_RCVBUF`).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or when the socket is closed.
+    pub fn set_recv_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.option(|socket| socket.set_recv_buffer_size(bytes))
+    }
+
+    /// The size of the system's send buffer, in bytes (`SO_SNDBUF`).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or when the socket is closed.
+    pub fn set_send_buffer_size(&self, bytes: usize) -> io::Result<()> {
+        self.option(|socket| socket.set_send_buffer_size(bytes))
+    }
+
+    /// The time to live of packets, in hops (`IP_TTL`).
+    ///
+    /// # Errors
+    ///
+    /// The system's, or when the socket is closed.
+    pub fn set_ttl(&self, hops: u32) -> io::Result<()> {
+        self.option(|socket| socket.set_ttl_v4(hops))
+    }
+
+    fn option(&self, set: impl FnOnce(socket2::SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
+        self.associated
+            .socket
+            .with_endpoint(|endpoint| match endpoint {
+                Endpoint::Os(socket) => set(socket2::SockRef::from(socket)),
+                // A simulated connection has nothing that an option could change.
+                _ => Ok(()),
+            })
+            .map_err(Status::to_error)?
+    }
+}
+
+/// Makes the typed refusal of an untyped one.
+fn give_back<T>(untyped: overlapped_core::Operation, status: Status) -> Refused<T> {
+    // SAFETY: the callers have just made it with `into_core` from an operation of this type.
+    let memory: Box<Memory<T>> = unsafe { memory::from_core(untyped) };
+    Refused {
+        status,
+        error: status.to_error(),
+        operation: Operation { memory },
+    }
+}
+
+fn refused<T>(operation: Operation<T>, status: Status, text: &'static str) -> Refused<T> {
+    Refused {
+        status,
+        error: io::Error::new(io::ErrorKind::InvalidInput, text),
+        operation,
+    }
+}
+
+impl<K, T> Clone for Socket<K, T> {
+    fn clone(&self) -> Self {
+        Socket {
+            associated: self.associated.clone(),
+            operations: PhantomData,
+        }
+    }
+}
+
+impl<K, T> PartialEq for Socket<K, T> {
+    /// Whether both are handles to the same socket.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.associated, &other.associated)
+    }
+}
+
+impl<K, T> Eq for Socket<K, T> {}
+
+impl<K: fmt::Debug, T> fmt::Debug for Socket<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Socket")
+            .field("key", &self.associated.key)
+            .finish_non_exhaustive()
+    }
+}
