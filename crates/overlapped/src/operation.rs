@@ -104,11 +104,14 @@ impl<T> Operation<T> {
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for Operation<T> {
+/// Without your value, so that `unwrap` works whatever it is.
+impl<T> fmt::Debug for Operation<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let header = &self.memory.header;
         f.debug_struct("Operation")
-            .field("kind", &self.memory.header.kind())
-            .field("user", &self.memory.user)
+            .field("kind", &header.kind())
+            .field("status", &header.status())
+            .field("bytes", &header.bytes())
             .finish_non_exhaustive()
     }
 }
@@ -147,7 +150,6 @@ impl From<Accepted> for Endpoint {
 
 /// An operation that was not started: it comes back with the reason, and no packet will come for
 /// it (PK-5).
-#[derive(Debug)]
 pub struct Refused<T> {
     /// Why, as the specification names it.
     pub status: Status,
@@ -163,7 +165,16 @@ impl<T> fmt::Display for Refused<T> {
     }
 }
 
-impl<T: fmt::Debug> std::error::Error for Refused<T> {
+impl<T> fmt::Debug for Refused<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Refused")
+            .field("status", &self.status)
+            .field("error", &self.error)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<T> std::error::Error for Refused<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }

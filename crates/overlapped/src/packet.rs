@@ -1,5 +1,6 @@
 //! The completion packet.
 
+use std::fmt;
 use std::io;
 
 use overlapped_core::{Kind, Status};
@@ -11,7 +12,6 @@ use crate::{Operation, Socket};
 /// A failed operation is a packet too, and never a failed [`get`](crate::CompletionPort::get)
 /// (table 2a): status and byte count stand side by side, because an operation that failed may have
 /// moved bytes before.
-#[derive(Debug)]
 #[non_exhaustive]
 pub struct Packet<K, T> {
     /// The socket that the operation was started on, with its key; `None` for an operation that
@@ -35,5 +35,15 @@ impl<K, T> Packet<K, T> {
     /// That of the operation.
     pub fn result(&self) -> io::Result<usize> {
         self.status.to_result().map(|()| self.bytes)
+    }
+}
+
+impl<K, T> fmt::Debug for Packet<K, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Packet")
+            .field("kind", &self.kind)
+            .field("status", &self.status)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
     }
 }

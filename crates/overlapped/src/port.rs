@@ -270,7 +270,6 @@ impl<K, T> std::fmt::Debug for CompletionPort<K, T> {
 }
 
 /// Options of a port that is about to be made.
-#[derive(Debug)]
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct Builder<K, T> {
     options: Options,
@@ -339,7 +338,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
 }
 
 /// A socket that could not be associated; it comes back with its key and the reason.
-#[derive(Debug)]
 pub struct AssociateError<K> {
     /// The reason.
     pub error: io::Error,
@@ -359,7 +357,16 @@ impl<K> std::fmt::Display for AssociateError<K> {
     }
 }
 
-impl<K: std::fmt::Debug> std::error::Error for AssociateError<K> {
+impl<K> std::fmt::Debug for AssociateError<K> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AssociateError")
+            .field("error", &self.error)
+            .field("socket", &self.socket)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<K> std::error::Error for AssociateError<K> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
     }

@@ -253,8 +253,13 @@ impl System for Epoll {
     }
 
     fn connect(&self, endpoint: &Endpoint, to: &SocketAddr) -> Result<(), Refusal> {
-        // An interrupted connect goes on in the background, as an unfinished one does.
-        match rustix::net::connect(fd(endpoint), to) {
+        let mut result = rustix::net::connect(fd(endpoint), to);
+        if result == Err(Errno::CONNABORTED) {
+            // What Linux says once after an earlier attempt failed; then it begins anew (CE-3).
+            result = rustix::net::connect(fd(endpoint), to);
+        }
+        match result {
+            // An interrupted connect goes on in the background, as an unfinished one does.
             Err(Errno::INTR) => Err(Refusal::NotReady),
             result => result.map_err(refusal),
         }

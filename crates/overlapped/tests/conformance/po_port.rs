@@ -1,0 +1,96 @@
+//! Chapter 1: the port and the association.
+
+use overlapped::CompletionPort;
+
+use crate::world::{Port, Remote, System, World, get, nothing, room, text};
+
+crate::on_every_engine!(
+    po_6_a_second_association_is_refused_and_the_first_stays,
+    po_12_the_key_comes_back_as_it_was,
+    po_15_sockets_outlive_the_port_and_start_nothing,
+);
+
+#[test]
+fn po_1_any_concurrency_value_makes_a_port() {
+    for concurrency in [0, 1, 7, 10_000] {
+        let port: Port = CompletionPort::new(concurrency).unwrap();
+        let counted = port.stats().queue.concurrency;
+        match concurrency {
+            0 => assert_eq!(counted, std::thread::available_parallelism().unwrap().get()),
+            n => assert_eq!(counted, n),
+        }
+    }
+}
+
+#[test]
+fn po_5_what_is_no_stream_socket_is_refused_with_a_reason() {
+    let port: Port = CompletionPort::new(1).unwrap();
+    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let refused = port.associate(socket2::Socket::from(udp), 3).unwrap_err();
+    assert_eq!(refused.error.kind(), std::io::ErrorKind::Unsupported);
+    assert_eq!(refused.key, 3);
+    assert!(refused.to_string().contains("stream"), "{refused}");
+}
+
+#[test]
+fn po_6_a_duplicate_belongs_to_the_same_port() {
+    let port: Port = CompletionPort::new(1).unwrap();
+    let other: Port = CompletionPort::new(1).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let duplicate = listener.try_clone().unwrap();
+    let socket = port.associate(listener, 1).unwrap();
+    let refused = other.associate(duplicate, 2).unwrap_err();
+    assert_eq!(refused.error.kind(), std::io::ErrorKind::InvalidInput);
+    // Until it is closed.
+    drop(socket);
+    other.associate(refused.socket, 2).unwrap();
+}
+
+fn po_6_a_second_association_is_refused_and_the_first_stays(world: &impl World) {
+    let (port, socket, mut remote) = world.port_and_socket(1);
+    let endpoint = socket.clone();
+    drop(endpoint);
+    socket.recv(room(8, 0)).unwrap();
+    remote.send(b"x");
+    assert_eq!(*get(&port).socket.unwrap().key(), 1);
+}
+
+fn po_12_the_key_comes_back_as_it_was(world: &impl World) {
+    for key in [0, u64::MAX, 0x1234_5678_9abc_def0] {
+        let (port, socket, _remote) = world.port_and_socket(key);
+        socket.send(text(b"x", 0)).unwrap();
+        assert_eq!(*get(&port).socket.unwrap().key(), key);
+    }
+}
+
+fn po_15_sockets_outlive_the_port_and_start_nothing(world: &impl World) {
+    let (port, socket, mut remote) = world.port_and_socket(1);
+    socket.recv(room(8, 0)).unwrap();
+    drop(port);
+    let refused = socket.send(text(b"late", 5)).unwrap_err();
+    assert_eq!(refused.status, overlapped::Status::INVALID_HANDLE);
+    assert_eq!(
+        (*refused.operation.user(), refused.operation.bytes()),
+        (5, &b"late"[..])
+    );
+    drop(socket);
+    assert_eq!(remote.recv_to_end(), b"");
+}
+
+#[test]
+fn a_socket_can_be_taken_back_when_nothing_is_under_way() {
+    let (port, socket, mut remote) = System::new().port_and_socket(1);
+    let started = socket.recv(room(8, 0)).unwrap();
+    let socket = socket.into_tcp_stream().unwrap_err();
+    assert!(socket.cancel(started));
+    let packet = get(&port);
+    // The packet holds a handle, which is one too many.
+    drop(packet);
+    let stream = socket.into_tcp_stream().unwrap();
+    remote.send(b"back");
+    let mut stream = stream;
+    assert_eq!(Remote::recv(&mut stream, 4), b"back");
+    nothing(&port);
+    // And it can be associated again.
+    port.associate(stream, 2).unwrap();
+}

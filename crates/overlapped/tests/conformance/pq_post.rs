@@ -1,0 +1,57 @@
+//! Chapter 2: posting.
+
+use overlapped::{Kind, Status};
+
+use crate::world::{Remote, World, get, nothing, room, text};
+
+crate::on_every_engine!(
+    pq_1_a_post_comes_as_it_is,
+    pq_2_posts_and_completions_share_one_fifo,
+    pq_3_the_depth_has_no_limit,
+);
+
+fn pq_1_a_post_comes_as_it_is(world: &impl World) {
+    let (port, socket, _remote) = world.port_and_socket(8);
+    port.post(text(b"message", 1), usize::MAX).unwrap();
+    socket.post(text(b"", 2), 0).unwrap();
+    let packet = get(&port);
+    assert!(packet.socket.is_none());
+    assert_eq!(
+        (packet.kind, packet.status, packet.bytes),
+        (Kind::Post, Status::SUCCESS, usize::MAX)
+    );
+    assert_eq!(
+        (packet.operation.bytes(), *packet.operation.user()),
+        (&b"message"[..], 1)
+    );
+    let packet = get(&port);
+    assert_eq!(*packet.socket.unwrap().key(), 8);
+    assert_eq!(*packet.operation.user(), 2);
+    nothing(&port);
+}
+
+fn pq_2_posts_and_completions_share_one_fifo(world: &impl World) {
+    let (port, socket, mut remote) = world.port_and_socket(1);
+    for user in (0..30).step_by(3) {
+        port.post(text(b"", user), 0).unwrap();
+        // Completes at once, and so at this place of the queue.
+        socket.send(text(b"x", user + 1)).unwrap();
+        let started = socket.recv(room(1, user + 2)).unwrap();
+        assert!(socket.cancel(started));
+    }
+    assert_eq!(remote.recv(10), b"xxxxxxxxxx");
+    let order: Vec<u64> = (0..30).map(|_| *get(&port).operation.user()).collect();
+    assert_eq!(order, (0..30).collect::<Vec<_>>());
+}
+
+fn pq_3_the_depth_has_no_limit(world: &impl World) {
+    let port = world.port();
+    for user in 0..100_000 {
+        port.post(text(b"", user), 0).unwrap();
+    }
+    assert_eq!(port.stats().queue.queued, 100_000);
+    for user in 0..100_000 {
+        assert_eq!(*port.poll().unwrap().operation.user(), user);
+    }
+    nothing(&port);
+}
