@@ -62,6 +62,8 @@
 
 mod buffer;
 mod memory;
+#[cfg(doctest)]
+mod misuse;
 mod operation;
 mod packet;
 mod port;
