@@ -144,7 +144,7 @@ fn nothing_is_written_into_freed_memory() {
 /// The test above can fail: its eye sees a write.
 #[test]
 fn the_quarantine_sees_a_late_write() {
-    let mut block = vec![FILL; 64];
+    let mut block = [FILL; 64];
     let (address, layout) = (block.as_ptr() as usize, Layout::for_value(&block[..]));
     // SAFETY: the block is the vector's.
     assert!(unsafe { intact(address, layout) });
