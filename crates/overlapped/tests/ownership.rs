@@ -144,13 +144,15 @@ fn nothing_is_written_into_freed_memory() {
 /// The test above can fail: its eye sees a write.
 #[test]
 fn the_quarantine_sees_a_late_write() {
-    let mut block = [FILL; 64];
-    let (address, layout) = (block.as_ptr() as usize, Layout::for_value(&block[..]));
-    // SAFETY: the block is the vector's.
-    assert!(unsafe { intact(address, layout) });
-    block[7] = 0;
-    // SAFETY: as above.
-    assert!(!unsafe { intact(address, layout) });
+    let layout = Layout::new::<[u8; 64]>();
+    let block = Box::into_raw(Box::new([FILL; 64]));
+    // SAFETY: the block is ours from `into_raw` to `from_raw`.
+    unsafe {
+        assert!(intact(block as usize, layout));
+        (*block)[7] = 0;
+        assert!(!intact(block as usize, layout));
+        drop(Box::from_raw(block));
+    }
 }
 
 /// A program with one thread sends and then computes: the data is out before it comes back to the
