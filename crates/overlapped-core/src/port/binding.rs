@@ -15,11 +15,11 @@ use crate::GetError;
 use crate::operation::ItemList;
 
 thread_local! {
-    static CURRENT: Cell<Option<Binding<ItemList>>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<Box<Binding<ItemList>>>> = const { Cell::new(None) };
 }
 
 /// Takes the thread's binding and puts it back when dropped, unless another one came meanwhile.
-struct Taken(Option<Binding<ItemList>>);
+struct Taken(Option<Box<Binding<ItemList>>>);
 
 impl Taken {
     fn take() -> Self {
@@ -30,11 +30,14 @@ impl Taken {
 
 impl Drop for Taken {
     fn drop(&mut self) {
-        let Some(binding) = self.0.take() else { return };
-        let mut binding = Some(binding);
+        if self.0.is_none() {
+            return;
+        }
         let _ = CURRENT.try_with(|current| {
-            let newer = current.take();
-            current.set(newer.or(binding.take()));
+            // What was put there meanwhile is newer; ours then ends here.
+            if let Some(newer) = current.replace(self.0.take()) {
+                self.0 = current.replace(Some(newer));
+            }
         });
     }
 }
@@ -64,7 +67,7 @@ pub(super) fn bound<R>(
                 "no memory to bind this thread to the port",
             ))
         })?;
-        taken.0 = Some(binding);
+        taken.0 = Some(Box::new(binding));
     }
     f(taken.0.as_mut().expect("bound above"))
 }
@@ -77,7 +80,7 @@ pub(super) fn with_current<R>(
     let taken = Taken::take();
     f(taken
         .0
-        .as_ref()
+        .as_deref()
         .filter(|binding| binding.queue().same(queue)))
 }
 

@@ -4,15 +4,15 @@ mod binding;
 mod fork;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use overlapped_queue::{Config, Ended, Engine, Fifo, Queue};
 
-use crate::engine::System;
 use crate::engine::epoll::Epoll;
 use crate::engine::readiness::{Linger, SocketState, Table};
+use crate::engine::{Readiness, System};
 use crate::operation::{Item, ItemList, Operation, OperationList};
 use crate::{GetError, Options, Socket, Stats};
 
@@ -20,6 +20,8 @@ pub(crate) struct PortInner {
     queue: Queue<ItemList>,
     system: Box<dyn System>,
     table: Table,
+    /// What the leader is told, kept for the next one.
+    reports: Mutex<Vec<(u64, Readiness)>>,
     linger: Linger,
     linger_for: Duration,
     closed: AtomicBool,
@@ -65,6 +67,7 @@ impl Port {
             queue: Queue::new(config),
             system,
             table: Table::default(),
+            reports: Mutex::default(),
             linger: Linger::new(),
             linger_for: options.linger,
             closed: AtomicBool::new(false),
@@ -266,11 +269,13 @@ impl Engine<ItemList> for PortInner {
                 Some(timeout.map_or(left, |timeout| timeout.min(left)))
             }
         };
+        // Only the leader is in here, so nobody contends for the buffer.
+        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         self.system.wait(timeout, &mut |token, readiness| {
-            if let Some(socket) = self.table.get(token) {
-                socket.report(readiness, into);
-            }
+            reports.push((token, readiness))
         });
+        self.table.deliver(&mut reports, into);
+        drop(reports);
         if self.linger.earliest() != u64::MAX {
             self.linger.expire(self.system.now());
         }

@@ -31,7 +31,7 @@
 //!
 //! | bit | meaning | set by | cleared by |
 //! |---|---|---|---|
-//! | `READY` | a call may succeed | the leader, at a report; a server that knows of more | the server, *before* it calls |
+//! | `READY` | a call may succeed | the leader, at a report; a receive that left something | who serves, *before* a call whose failure it believes |
 //! | `WANTED` | operations wait and the next report must schedule the side | who arms | whoever schedules or serves |
 //! | `SCHEDULED` | the side is in the port's queue | who queues it | who took it out, before serving |
 //! | `HANGUP` | the peer has finished or the connection broke | the leader | never |

@@ -104,6 +104,11 @@ impl Side {
     /// The system reports. `true`: the caller must queue the side now.
     pub(super) fn report(&self, hangup: bool) -> bool {
         let bits = if hangup { READY | HANGUP } else { READY };
+        // Nothing new, and nobody waits: whoever clears the bit later calls after that, and the
+        // call sees what is reported here.
+        if self.bits.load(Acquire) & (bits | WANTED) == bits {
+            return false;
+        }
         if self.bits.fetch_or(bits, AcqRel) & WANTED == 0 {
             return false;
         }
@@ -122,6 +127,11 @@ impl Side {
 
     pub(super) fn is_ready(&self) -> bool {
         self.bits.load(Acquire) & READY != 0
+    }
+
+    /// Clears the ready bit, and says whether it was set.
+    fn take_ready(&self) -> bool {
+        self.is_ready() && self.bits.fetch_and(!READY, AcqRel) & READY != 0
     }
 
     fn hangup(&self) -> bool {
@@ -160,7 +170,9 @@ impl Side {
                 return served;
             }
             calls += 1;
-            self.bits.fetch_and(!READY, AcqRel);
+            if self.direction == Direction::Recv {
+                self.take_ready();
+            }
             let mut turn = Turn {
                 socket,
                 system: socket.port().system(),
@@ -183,9 +195,15 @@ impl Side {
             };
             match attempt {
                 Attempt::Again => {
-                    self.bits.fetch_or(READY, AcqRel);
+                    // For the receive that is started next. A send is tried in any case.
+                    if self.direction == Direction::Recv {
+                        self.bits.fetch_or(READY, AcqRel);
+                    }
                 }
                 Attempt::Drained if lane.operations.is_empty() => break,
+                // A send side usually has room, so its bit is cleared only when there was none,
+                // and then it is tried once more; that saves two changes of the bit for each send.
+                Attempt::Drained if self.direction == Direction::Send && self.take_ready() => {}
                 Attempt::Drained if self.arm() => break,
                 Attempt::Drained => {}
             }

@@ -218,20 +218,24 @@ impl SocketState {
     // ---- reports and turns ---------------------------------------------------------------------
 
     /// The system says that the socket is ready: the leader queues the sides that wait for it.
-    pub(crate) fn report(
-        self: &Arc<Self>,
+    /// The reference comes back if the queue did not take it.
+    pub(super) fn report(
+        self: Arc<Self>,
         readiness: crate::engine::Readiness,
         into: &mut ItemList,
-    ) {
-        for (ready, direction) in [
-            (readiness.recv, Direction::Recv),
-            (readiness.send, Direction::Send),
-        ] {
-            if ready && self.side(direction).report(readiness.hangup) {
-                // SAFETY: `report` has just set the scheduled bit, which was clear.
-                unsafe { into.push_ready(self.clone(), direction) };
-            }
+    ) -> Option<Arc<Self>> {
+        let send = readiness.send && self.send.report(readiness.hangup);
+        let recv = readiness.recv && self.recv.report(readiness.hangup);
+        if send {
+            // SAFETY: `report` has just set the scheduled bit, which was clear.
+            unsafe { into.push_ready(self.clone(), Direction::Send) };
         }
+        if recv {
+            // SAFETY: as above.
+            unsafe { into.push_ready(self, Direction::Recv) };
+            return None;
+        }
+        Some(self)
     }
 
     /// A worker took the side out of the port's queue: it serves, and the first operation that

@@ -3,7 +3,11 @@
 use std::collections::TryReserveError;
 use std::sync::{Arc, PoisonError, RwLock, Weak};
 
+use smallvec::SmallVec;
+
 use super::SocketState;
+use crate::engine::Readiness;
+use crate::operation::ItemList;
 
 /// A table of sockets with tokens that are never used twice, so that a report that arrives late
 /// cannot reach a socket that has taken the place of another.
@@ -61,15 +65,25 @@ impl Table {
         slots.free.push(index);
     }
 
-    /// The socket, if it still lives under this token.
-    pub(crate) fn get(&self, token: u64) -> Option<Arc<SocketState>> {
+    /// Brings reports to their sockets, as far as those still live, and empties `reports`.
+    pub(crate) fn deliver(&self, reports: &mut Vec<(u64, Readiness)>, into: &mut ItemList) {
         let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.slots.get(token as u32 as usize)?;
-        if u64::from(slot.generation) == token >> 32 {
-            slot.socket.upgrade()
-        } else {
-            None
+        // Whoever drops a socket's last reference removes it from here, which takes the lock.
+        let mut kept = SmallVec::<[Arc<SocketState>; 32]>::new();
+        for (token, readiness) in reports.drain(..) {
+            let Some(slot) = slots.slots.get(token as u32 as usize) else {
+                continue;
+            };
+            if u64::from(slot.generation) != token >> 32 {
+                continue;
+            }
+            let Some(socket) = slot.socket.upgrade() else {
+                continue;
+            };
+            kept.extend(socket.report(readiness, into));
         }
+        drop(slots);
+        drop(kept);
     }
 
     /// All sockets that live now.
