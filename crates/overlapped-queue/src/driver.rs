@@ -231,7 +231,7 @@ impl<F: Fifo> Queue<F> {
     /// Wakes a sleeping thread so that it sees that the model's clock has moved.
     #[cfg(loom)]
     pub fn expire(&self, worker: usize) {
-        let parker = self.lock().parkers[worker].clone();
+        let parker = self.lock().parkers.get(worker).cloned().flatten();
         if let Some(parker) = parker {
             parker.unpark();
         }
