@@ -64,6 +64,8 @@
 mod driver;
 mod engine;
 mod fifo;
+#[cfg(all(test, not(loom)))]
+mod model_tests;
 mod parker;
 mod policy;
 mod state;

@@ -686,6 +686,19 @@ impl<F: Fifo> State<F> {
         }
     }
 
+    /// Who waits, the next to be released last.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> &[WorkerId] {
+        &self.stack
+    }
+
+    /// How many have a packet in their slot that they have not picked up.
+    #[cfg(test)]
+    pub(crate) fn handed(&self) -> usize {
+        let has_packet = |worker: &&Worker<F::Packet>| matches!(worker.order, Order::Packet(_));
+        self.workers.iter().flatten().filter(has_packet).count()
+    }
+
     fn leave_stack(&mut self, me: WorkerId) {
         if let Some(place) = self.stack.iter().rposition(|&id| id == me) {
             self.stack.remove(place);

@@ -1,0 +1,659 @@
+//! The state machine under random schedules, without threads.
+//!
+//! Under the literal rule, with posts only and every woken thread run to rest at once, it must
+//! agree with [`Reference`] at each step. In general, with finished I/O and woken threads that take
+//! their time, the invariants must hold: FIFO, exactly once, the limit, and nothing stranded.
+//!
+//! `OVERLAPPED_QUEUE_SEEDS` sets how many seeds are run; a failure names its seed.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::policy::{QUIET, TICK_MAX};
+use crate::state::{Call, Next, State, Wake, Wakes, WorkerId};
+use crate::{Config, Fifo, WakePolicy};
+
+/// The rules as they are stated: a few obvious lines.
+#[derive(Default)]
+struct Reference {
+    limit: usize,
+    packets: VecDeque<u32>,
+    /// The last is released first.
+    waiting: Vec<WorkerId>,
+    active: Vec<WorkerId>,
+    /// Who got what.
+    got: Vec<(WorkerId, u32)>,
+}
+
+impl Reference {
+    fn release(&mut self) {
+        while self.active.len() < self.limit && !self.waiting.is_empty() {
+            let Some(packet) = self.packets.pop_front() else {
+                return;
+            };
+            let top = self.waiting.pop().unwrap();
+            self.active.push(top);
+            self.got.push((top, packet));
+        }
+    }
+
+    fn get(&mut self, me: WorkerId) {
+        self.active.retain(|&id| id != me);
+        self.waiting.push(me);
+        self.release();
+    }
+
+    fn post(&mut self, packet: u32) {
+        self.packets.push_back(packet);
+        self.release();
+    }
+
+    fn time_out(&mut self, me: WorkerId) {
+        self.waiting.retain(|&id| id != me);
+        self.active.push(me);
+    }
+
+    fn leave_or_block(&mut self, me: WorkerId) {
+        self.active.retain(|&id| id != me);
+        self.release();
+    }
+}
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % bound as u64) as usize
+    }
+}
+
+/// What a simulated thread is doing.
+enum Doing {
+    /// Outside, with a packet or without.
+    Out,
+    /// Outside, having said that it blocks.
+    Blocked,
+    /// In the engine.
+    Leading(Call),
+    /// In its parker, until then.
+    Sleeping(Call, Option<u64>),
+    /// Not bound.
+    Gone,
+}
+
+struct Rig {
+    state: State<VecDeque<u32>>,
+    threads: Vec<Doing>,
+    ids: Vec<WorkerId>,
+    now: u64,
+    /// Finished I/O that nobody has harvested.
+    finished: VecDeque<u32>,
+    interrupted: bool,
+    /// Wakes that have not reached their threads.
+    pending: Vec<Wake>,
+    next_packet: u32,
+    got: Vec<(usize, u32)>,
+}
+
+impl Rig {
+    fn new(config: Config, threads: usize) -> Self {
+        let mut state = State::new(config);
+        let ids = (0..threads).map(|_| state.bind().unwrap()).collect();
+        Rig {
+            state,
+            threads: (0..threads).map(|_| Doing::Out).collect(),
+            ids,
+            now: 1,
+            finished: VecDeque::new(),
+            interrupted: false,
+            pending: Vec::new(),
+            next_packet: 0,
+            got: Vec::new(),
+        }
+    }
+
+    /// `None` for one that has gone meanwhile.
+    fn thread_of(&self, id: WorkerId) -> Option<usize> {
+        self.ids.iter().position(|&other| other == id)
+    }
+
+    fn act(&mut self, thread: usize, mut call: Call, mut next: Next<u32>) {
+        let mut wakes = Wakes::new();
+        loop {
+            match next {
+                Next::Take(packet) => {
+                    self.got.push((thread, packet));
+                    self.threads[thread] = Doing::Out;
+                }
+                Next::TimedOut | Next::Closed => self.threads[thread] = Doing::Out,
+                Next::Sleep { timeout } => {
+                    let until = timeout.map(|timeout| self.now + timeout.as_nanos() as u64);
+                    self.threads[thread] = Doing::Sleeping(call, until);
+                }
+                Next::Lead {
+                    timeout: Some(Duration::ZERO),
+                } => {
+                    let handed = self.state.back_from_engine(
+                        self.ids[thread],
+                        &mut self.finished,
+                        self.now,
+                        &mut wakes,
+                    );
+                    let now = self.now;
+                    next = match handed {
+                        Some(packet) => Next::Take(packet),
+                        None => self
+                            .state
+                            .next(self.ids[thread], &mut call, || now, &mut wakes),
+                    };
+                    continue;
+                }
+                Next::Lead { .. } => self.threads[thread] = Doing::Leading(call),
+            }
+            self.pending.extend(wakes);
+            return;
+        }
+    }
+
+    fn get(&mut self, thread: usize, deadline: Option<u64>) {
+        let (id, now) = (self.ids[thread], self.now);
+        let (mut call, mut wakes) = (Call::until(deadline), Wakes::new());
+        self.state.arrive(id);
+        let next = self.state.next(id, &mut call, || now, &mut wakes);
+        self.pending.extend(wakes);
+        self.act(thread, call, next);
+    }
+
+    fn post(&mut self, from: Option<usize>) {
+        let mut wakes = Wakes::new();
+        let from = from.map(|thread| self.ids[thread]);
+        assert!(
+            self.state
+                .push(self.next_packet, from, &mut wakes)
+                .is_none()
+        );
+        self.next_packet += 1;
+        self.pending.extend(wakes);
+    }
+
+    /// The thread in the engine, or in its parker, comes back.
+    fn wake(&mut self, thread: usize) {
+        let (id, now) = (self.ids[thread], self.now);
+        let mut wakes = Wakes::new();
+        match std::mem::replace(&mut self.threads[thread], Doing::Out) {
+            Doing::Leading(mut call) => {
+                self.interrupted = false;
+                let handed = self
+                    .state
+                    .back_from_engine(id, &mut self.finished, now, &mut wakes);
+                let next = match handed {
+                    Some(packet) => Next::Take(packet),
+                    None => self.state.next(id, &mut call, || now, &mut wakes),
+                };
+                self.pending.extend(wakes);
+                self.act(thread, call, next);
+            }
+            Doing::Sleeping(mut call, _) => {
+                let next = match self.state.awake(id, &call, now, &mut wakes) {
+                    Err(next) => next,
+                    Ok(()) => self.state.next(id, &mut call, || now, &mut wakes),
+                };
+                self.pending.extend(wakes);
+                self.act(thread, call, next);
+            }
+            other => self.threads[thread] = other,
+        }
+    }
+
+    /// One wake reaches its thread.
+    fn deliver(&mut self, which: usize) {
+        match self.pending.swap_remove(which) {
+            Wake::Leader => {
+                self.interrupted = true;
+                if let Some(leader) = self.leader() {
+                    self.wake(leader);
+                }
+            }
+            Wake::Follower(id) => {
+                if let Some(thread) = self.thread_of(id) {
+                    self.wake(thread);
+                }
+            }
+        }
+    }
+
+    fn leader(&self) -> Option<usize> {
+        self.threads
+            .iter()
+            .position(|doing| matches!(doing, Doing::Leading(_)))
+    }
+
+    fn waits(&self, thread: usize) -> bool {
+        matches!(
+            self.threads[thread],
+            Doing::Leading(_) | Doing::Sleeping(..)
+        )
+    }
+
+    /// All wakes arrive, and whoever leads sees finished I/O.
+    fn rest(&mut self) {
+        loop {
+            if !self.pending.is_empty() {
+                self.deliver(0);
+            } else if !self.finished.is_empty()
+                && let Some(leader) = self.leader()
+            {
+                self.wake(leader);
+            } else {
+                return;
+            }
+        }
+    }
+
+    /// Time passes: whoever sleeps until then wakes.
+    fn pass(&mut self, time: Duration) {
+        let until = self.now + time.as_nanos() as u64;
+        loop {
+            self.rest();
+            let next = (0..self.threads.len())
+                .filter_map(|thread| match self.threads[thread] {
+                    Doing::Sleeping(_, Some(at)) => Some((at, thread)),
+                    _ => None,
+                })
+                .min();
+            match next {
+                Some((at, thread)) if at <= until => {
+                    self.now = self.now.max(at);
+                    self.wake(thread);
+                }
+                _ => {
+                    self.now = until;
+                    // The leader's own ticks.
+                    if let Some(leader) = self.leader() {
+                        self.wake(leader);
+                    }
+                    self.rest();
+                    return;
+                }
+            }
+        }
+    }
+
+    fn unbind(&mut self, thread: usize) {
+        let mut wakes = Wakes::new();
+        self.state.unbind(self.ids[thread], &mut wakes);
+        self.threads[thread] = Doing::Gone;
+        // The place may be given to another one.
+        self.ids[thread] = usize::MAX;
+        self.pending.extend(wakes);
+    }
+
+    fn bind(&mut self, thread: usize) {
+        self.ids[thread] = self.state.bind().unwrap();
+        self.threads[thread] = Doing::Out;
+    }
+
+    fn block(&mut self, thread: usize) {
+        let mut wakes = Wakes::new();
+        if self.state.block(self.ids[thread], &mut wakes) {
+            self.threads[thread] = Doing::Blocked;
+        }
+        self.pending.extend(wakes);
+    }
+
+    fn unblock(&mut self, thread: usize) {
+        self.state.unblock(self.ids[thread]);
+        self.threads[thread] = Doing::Out;
+    }
+}
+
+fn seeds() -> u64 {
+    std::env::var("OVERLAPPED_QUEUE_SEEDS").map_or(400, |text| {
+        text.parse().expect("OVERLAPPED_QUEUE_SEEDS is a number")
+    })
+}
+
+/// Runs `test` for each seed, and names the one that fails.
+fn for_each_seed(test: impl Fn(&mut Random) + std::panic::RefUnwindSafe) {
+    for seed in 1..=seeds() {
+        let result = std::panic::catch_unwind(|| {
+            test(&mut Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15)));
+        });
+        if let Err(panic) = result {
+            eprintln!("seed {seed}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn the_literal_rule_agrees_with_the_reference() {
+    for_each_seed(|random| {
+        let threads = 1 + random.below(6);
+        let limit = 1 + random.below(4);
+        let config = Config {
+            policy: WakePolicy::Windows,
+            rescue_after: None,
+            ..Config::new(limit)
+        };
+        let mut rig = Rig::new(config, threads);
+        let mut reference = Reference {
+            limit,
+            ..Reference::default()
+        };
+        for _ in 0..200 {
+            let thread = random.below(threads);
+            match (random.below(10), &rig.threads[thread]) {
+                (0..4, Doing::Out) => {
+                    reference.get(thread);
+                    rig.get(thread, None);
+                }
+                (4, Doing::Out) => {
+                    // A poll: takes what may be taken, and counts in any case.
+                    reference.get(thread);
+                    if reference.waiting.contains(&thread) {
+                        reference.time_out(thread);
+                    }
+                    rig.get(thread, Some(0));
+                }
+                (5, Doing::Out) => {
+                    if reference.active.contains(&thread) {
+                        reference.leave_or_block(thread);
+                    }
+                    rig.unbind(thread);
+                }
+                (6, Doing::Out) if reference.active.contains(&thread) => {
+                    reference.leave_or_block(thread);
+                    rig.block(thread);
+                }
+                (_, Doing::Blocked) => {
+                    reference.active.push(thread);
+                    rig.unblock(thread);
+                }
+                (_, Doing::Gone) => rig.bind(thread),
+                _ => {
+                    reference.post(rig.next_packet);
+                    rig.post(None);
+                }
+            }
+            rig.rest();
+            let stats = rig.state.stats();
+            assert_eq!(rig.got, reference.got);
+            assert_eq!(stats.active, reference.active.len());
+            assert_eq!(stats.queued, reference.packets.len());
+            let waiting: Vec<usize> = rig
+                .state
+                .waiting()
+                .iter()
+                .map(|&id| rig.thread_of(id).unwrap())
+                .collect();
+            assert_eq!(waiting, reference.waiting);
+        }
+    });
+}
+
+#[test]
+fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
+    for_each_seed(|random| {
+        let threads = 1 + random.below(6);
+        let limit = 1 + random.below(4);
+        let policy = if random.below(2) == 0 {
+            WakePolicy::Windows
+        } else {
+            WakePolicy::Economy
+        };
+        let rescue_after = if random.below(2) == 0 {
+            None
+        } else {
+            Some(Duration::from_millis(10))
+        };
+        let config = Config {
+            policy,
+            rescue_after,
+            ..Config::new(limit)
+        };
+        let mut rig = Rig::new(config, threads);
+        for _ in 0..300 {
+            let thread = random.below(threads);
+            match (random.below(16), &rig.threads[thread]) {
+                (0..5, Doing::Out) => rig.get(thread, None),
+                (5, Doing::Out) => {
+                    let deadline = rig.now + random.below(3_000_000) as u64;
+                    rig.get(thread, Some(deadline));
+                }
+                (6, Doing::Out) => rig.unbind(thread),
+                (7, Doing::Out) => rig.block(thread),
+                (8, Doing::Out) => rig.post(Some(thread)),
+                (_, Doing::Blocked) => rig.unblock(thread),
+                (_, Doing::Gone) => rig.bind(thread),
+                (9..11, _) => rig.post(None),
+                (11..13, _) => {
+                    // I/O finishes; nobody need have seen it yet.
+                    rig.finished.push_back(rig.next_packet);
+                    rig.next_packet += 1;
+                }
+                (13, _) => rig.now += random.below(2_000_000) as u64,
+                _ if !rig.pending.is_empty() => {
+                    let which = random.below(rig.pending.len());
+                    rig.deliver(which);
+                }
+                _ => {
+                    if let Some(leader) = rig.leader() {
+                        rig.wake(leader);
+                    }
+                }
+            }
+            let out = rig
+                .threads
+                .iter()
+                .filter(|doing| matches!(doing, Doing::Out))
+                .count();
+            let stats = rig.state.stats();
+            let handed = rig.state.handed();
+            assert!(stats.active <= out + handed);
+        }
+        // Nothing is stranded: after the watcher's bound, whoever waits has nothing to do.
+        // Twice, because the leader's own deadline is seen at the end of the first.
+        rig.pass(TICK_MAX * 2 + Duration::from_millis(20));
+        rig.pass(TICK_MAX * 2 + Duration::from_millis(20));
+        let stats = rig.state.stats();
+        let anybody_waits = (0..threads).any(|thread| rig.waits(thread));
+        if anybody_waits && stats.active < limit {
+            assert_eq!(
+                (stats.queued, rig.finished.len()),
+                (0, 0),
+                "stranded: {stats:?}"
+            );
+            assert!(rig.leader().is_some(), "nobody is in the engine: {stats:?}");
+        }
+        // Everything drains: the others leave, and one takes what is left.
+        rig.rest();
+        for thread in 0..threads {
+            match rig.threads[thread] {
+                Doing::Gone => rig.bind(thread),
+                Doing::Blocked => rig.unblock(thread),
+                _ => {}
+            }
+        }
+        for _ in 0..2000 {
+            let out: Vec<usize> = (0..threads)
+                .filter(|&thread| matches!(rig.threads[thread], Doing::Out))
+                .collect();
+            if let Some((&taker, others)) = out.split_first() {
+                others.iter().for_each(|&other| rig.unbind(other));
+                rig.get(taker, Some(rig.now));
+            }
+            rig.pass(Duration::from_millis(1));
+        }
+        let packets: Vec<u32> = rig.got.iter().map(|&(_, packet)| packet).collect();
+        assert_eq!(
+            packets.len(),
+            rig.next_packet as usize,
+            "{:?}",
+            rig.state.stats()
+        );
+        let mut sorted = packets.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(sorted.len(), packets.len(), "a packet was taken twice");
+    });
+}
+
+fn economy(limit: usize, threads: usize) -> Rig {
+    Rig::new(
+        Config {
+            rescue_after: None,
+            ..Config::new(limit)
+        },
+        threads,
+    )
+}
+
+#[test]
+fn pq_2_packets_are_taken_in_the_order_of_their_arrival() {
+    let mut rig = economy(1, 1);
+    for _ in 0..5 {
+        rig.post(None);
+    }
+    for packet in 0..5 {
+        rig.get(0, None);
+        assert_eq!(rig.got.last(), Some(&(0, packet)));
+    }
+}
+
+#[test]
+fn economy_own_posts_wake_nobody_while_the_backlog_is_small() {
+    let mut rig = economy(2, 3);
+    for thread in 0..3 {
+        rig.get(thread, None);
+    }
+    rig.post(None);
+    rig.rest();
+    assert_eq!(rig.got, [(2, 0)]);
+    // The first arms a watcher, since nobody sleeps with a time-out yet.
+    rig.post(Some(2));
+    rig.rest();
+    let wakes = rig.state.stats().wakes;
+    for _ in 0..20 {
+        rig.post(Some(2));
+    }
+    rig.rest();
+    assert_eq!(
+        (rig.state.stats().queued, rig.state.stats().wakes),
+        (21, wakes)
+    );
+    rig.get(2, None);
+    assert_eq!(rig.got.last(), Some(&(2, 1)));
+}
+
+#[test]
+fn economy_a_watcher_takes_over_from_a_computing_worker() {
+    let mut rig = economy(2, 2);
+    rig.get(0, None);
+    rig.get(1, None);
+    rig.post(None);
+    rig.rest();
+    assert_eq!(rig.got, [(1, 0)]);
+    // It posts to itself and finishes I/O, and does not come back.
+    rig.post(Some(1));
+    rig.finished.push_back(rig.next_packet);
+    rig.pass(TICK_MAX);
+    assert_eq!(rig.got.last(), Some(&(0, 1)));
+}
+
+#[test]
+fn economy_an_idle_queue_makes_no_ticks() {
+    let mut rig = economy(2, 3);
+    for thread in 0..3 {
+        rig.get(thread, None);
+    }
+    rig.post(None);
+    rig.rest();
+    rig.get(2, None);
+    rig.pass(QUIET * 3);
+    let timed = rig
+        .threads
+        .iter()
+        .filter(|d| matches!(d, Doing::Sleeping(_, Some(_))))
+        .count();
+    assert_eq!(timed, 0, "somebody still sleeps with a time-out");
+    // The next leader that leaves with work arms one again.
+    rig.finished.push_back(rig.next_packet);
+    rig.rest();
+    let timed = rig
+        .threads
+        .iter()
+        .filter(|d| matches!(d, Doing::Sleeping(_, Some(_))))
+        .count();
+    assert_eq!(timed, 1);
+}
+
+#[test]
+fn a_watch_order_does_not_change_who_is_released_next() {
+    let mut rig = economy(2, 4);
+    for thread in 0..4 {
+        rig.get(thread, None);
+    }
+    rig.pass(QUIET * 3);
+    let before: Vec<_> = rig.state.waiting().to_vec();
+    rig.post(None);
+    rig.rest();
+    assert_eq!(rig.state.waiting(), &before[..3]);
+}
+
+#[test]
+fn the_rescue_does_not_count_who_stays_away() {
+    let config = Config {
+        policy: WakePolicy::Windows,
+        ..Config::new(1)
+    };
+    let mut rig = Rig::new(config, 2);
+    rig.get(0, None);
+    rig.get(1, None);
+    rig.post(None);
+    rig.post(None);
+    rig.rest();
+    assert_eq!(rig.got, [(1, 0)]);
+    rig.pass(Config::RESCUE_AFTER * 4);
+    assert_eq!(rig.got, [(1, 0), (0, 1)]);
+    assert_eq!(rig.state.stats().rescues, 1);
+    // It comes back, and there is still room for one only.
+    rig.get(1, None);
+    rig.post(None);
+    rig.rest();
+    assert_eq!(rig.state.stats().queued, 1);
+}
+
+#[test]
+fn harvests_go_on_while_the_queue_is_not_empty() {
+    let mut rig = economy(1, 1);
+    rig.post(None);
+    for _ in 0..200 {
+        rig.get(0, None);
+        rig.post(Some(0));
+    }
+    let harvests = rig.state.stats().harvests;
+    assert!(harvests >= 2, "self-posting work starved the engine");
+    assert!(rig.state.stats().queued > 0);
+}
+
+#[test]
+fn cx_10_a_closed_queue_gives_back_what_is_queued_and_ends_waits() {
+    let mut rig = economy(1, 3);
+    rig.get(0, None);
+    rig.post(None);
+    rig.rest();
+    rig.get(1, None);
+    rig.post(None);
+    let mut wakes = Wakes::new();
+    let left = rig.state.close(&mut wakes);
+    assert_eq!(Fifo::len(&left), 1);
+    rig.pending.extend(wakes);
+    rig.rest();
+    assert!(!rig.waits(1));
+    assert!(rig.state.push(9, None, &mut Wakes::new()).is_some());
+    assert_eq!(rig.got, [(0, 0)]);
+}
