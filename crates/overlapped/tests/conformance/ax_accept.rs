@@ -2,7 +2,7 @@
 
 use overlapped::Status;
 
-use crate::world::{Remote, World, get, nothing, room, text};
+use crate::world::{Remote, World, get, nothing, quiet, room, text};
 
 crate::on_every_engine!(
     ax_1_only_a_listener_accepts,
@@ -29,7 +29,7 @@ fn ax_4_the_first_data_comes_with_the_accept(world: &impl World) {
     let listener = port.associate(endpoint, 125).unwrap();
     listener.accept_with_data(room(64, 1)).unwrap();
     let mut remote = world.dial(address);
-    nothing(&port);
+    quiet(&port);
     remote.send(b"h");
     let mut packet = get(&port);
     assert_eq!((packet.status, packet.bytes), (Status::SUCCESS, 1));
@@ -64,7 +64,7 @@ fn ax_4_a_silent_client_holds_up_nobody_else(world: &impl World) {
         listener.accept_with_data(room(64, user)).unwrap();
     }
     let mut silent = world.dial(address);
-    nothing(&port);
+    quiet(&port);
     let mut talking = world.dial(address);
     talking.send(b"b");
     let packet = get(&port);
@@ -128,7 +128,7 @@ fn ax_8_closing_the_listener_cancels(world: &impl World) {
     listener.accept(room(8, 1)).unwrap();
     let mut remote = world.dial(address);
     // The first takes the connection and waits for its data.
-    nothing(&port);
+    quiet(&port);
     listener.close();
     let mut ended: Vec<_> = (0..2)
         .map(|_| get(&port))
@@ -150,7 +150,7 @@ fn ax_8_cancelling_an_accept_that_waits_for_data(world: &impl World) {
     let listener = port.associate(endpoint, 1).unwrap();
     let started = listener.accept_with_data(room(8, 0)).unwrap();
     let mut remote = world.dial(address);
-    nothing(&port);
+    quiet(&port);
     assert!(listener.cancel(started));
     assert!(!listener.cancel(started));
     assert_eq!(get(&port).status, Status::CANCELLED);

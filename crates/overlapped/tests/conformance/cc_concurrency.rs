@@ -260,7 +260,7 @@ fn cc_10_leaving_for_another_port_releases_a_waiter() {
         let elsewhere = other.clone();
         a.run(move |_| assert!(elsewhere.poll().is_err()));
         assert_eq!(b.packet(), 2);
-        assert_eq!(other.stats().queue.bound, 1);
+        until("it is bound there", || other.stats().queue.bound == 1);
         a.exit();
         assert_eq!(other.stats().queue.bound, 0);
     }

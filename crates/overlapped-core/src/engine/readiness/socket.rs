@@ -353,11 +353,9 @@ impl SocketState {
         } else {
             Direction::Recv
         };
-        let found = self
-            .side(direction)
-            .lock()
-            .operations
-            .remove(|op| op.id() == token.operation);
+        let found = self.take_out(direction, |lane| {
+            lane.operations.remove(|op| op.id() == token.operation)
+        });
         if let Some(operation) = found {
             self.end_all(OperationList::from_iter([operation]), Status::CANCELLED);
             return true;
@@ -372,8 +370,8 @@ impl SocketState {
     /// Cancels everything that is under way; how many operations that was (CX-1).
     pub(crate) fn cancel_all(self: &Arc<Self>) -> usize {
         let mut cancelled = 0;
-        for side in [&self.recv, &self.send] {
-            let operations = std::mem::take(&mut side.lock().operations);
+        for direction in [Direction::Recv, Direction::Send] {
+            let operations = self.take_out(direction, |lane| std::mem::take(&mut lane.operations));
             cancelled += operations.len();
             self.end_all(operations, Status::CANCELLED);
         }
@@ -381,6 +379,16 @@ impl SocketState {
             cancelled += child.end_awaited(Status::CANCELLED, |_| true);
         }
         cancelled
+    }
+
+    /// Takes operations out of a lane, and does what waited for it to be empty if it is now.
+    fn take_out<R>(&self, direction: Direction, take: impl FnOnce(&mut Lane) -> R) -> R {
+        let mut lane = self.side(direction).lock();
+        let taken = take(&mut lane);
+        if lane.operations.is_empty() {
+            self.lane_drained(direction, &mut lane, &mut OperationList::new());
+        }
+        taken
     }
 
     /// On a connection whose first data is awaited: ends the accept, and the connection with it.
