@@ -62,6 +62,45 @@ fn io_2_socket_timeouts_do_not_end_overlapped_operations() {
     assert_eq!(get(&port).status, Status::SUCCESS);
 }
 
+/// Data and end are there before the association, and another thread waits in the engine: the one
+/// edge that tells of both must not get lost on its way to a socket that is just being made.
+#[test]
+fn io_3_an_end_that_was_there_before_the_association_is_seen() {
+    let world = System::new();
+    let port: Port = world.build(overlapped::CompletionPort::builder().concurrency(4));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Ok(packet) = port.get_timeout(crate::world::WATCHDOG) {
+                    let socket = packet.socket.unwrap();
+                    if packet.bytes > 0 {
+                        socket.recv(packet.operation).unwrap();
+                    } else if *socket.key() == 1999 {
+                        break;
+                    }
+                }
+            });
+        }
+        let mut open = Vec::new();
+        for key in 0..2000 {
+            let (endpoint, mut remote) = world.connected();
+            remote.send(b"all there is");
+            remote.finish();
+            let socket = port.associate(endpoint, key).unwrap();
+            socket.recv(room(100, 0)).unwrap();
+            drop(socket);
+            open.push(remote);
+            // The socket closes when its end was received.
+            if open.len() == 50 {
+                for remote in open.drain(..) {
+                    assert_eq!({ remote }.recv_to_end(), b"");
+                }
+            }
+        }
+        port.close();
+    });
+}
+
 fn io_3_the_end_of_the_stream_comes_again_and_again(world: &impl World) {
     let (port, socket, mut remote) = world.port_and_socket(1);
     remote.send(b"last");

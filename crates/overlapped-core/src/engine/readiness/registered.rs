@@ -20,8 +20,9 @@ pub(crate) struct Registered {
 }
 
 impl Registered {
-    /// Registers the endpoint; an error gives it back.
-    pub(crate) fn new(
+    /// Claims the endpoint for the port, and a token for its reports; an error gives it back. The
+    /// registration itself follows, when the table knows the socket.
+    pub(crate) fn reserve(
         port: &Arc<PortInner>,
         endpoint: Endpoint,
     ) -> Result<Registered, (io::Error, Endpoint)> {
@@ -49,20 +50,12 @@ impl Registered {
                 return Err((io::ErrorKind::OutOfMemory.into(), endpoint));
             }
         };
-        // From here on the destructor cleans up.
-        let mut registered = Registered {
+        Ok(Registered {
             endpoint: Some(endpoint),
             port: port.clone(),
             token,
             identity,
-        };
-        match system.register(registered.endpoint(), token) {
-            Ok(()) => Ok(registered),
-            Err(error) => {
-                let endpoint = registered.endpoint.take().expect("it was just put in");
-                Err((error, endpoint))
-            }
-        }
+        })
     }
 
     pub(crate) fn endpoint(&self) -> &Endpoint {

@@ -100,7 +100,7 @@ impl SocketState {
         phase: Phase,
         listener: Option<Weak<SocketState>>,
     ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
-        let registered = Arc::new(Registered::new(port, endpoint)?);
+        let registered = Arc::new(Registered::reserve(port, endpoint)?);
         let socket = Arc::new(SocketState {
             port: port.clone(),
             token: registered.token(),
@@ -112,10 +112,17 @@ impl SocketState {
             awaited: Mutex::default(),
             listener,
         });
+        // The table first: a report that finds no socket is lost, and an edge comes only once.
         port.table().insert(registered.token(), &socket);
-        // A report may have come before the table knew the socket, so the first operation tries.
-        socket.recv.report(false);
-        socket.send.report(false);
+        if let Err(error) = port
+            .system()
+            .register(registered.endpoint(), registered.token())
+        {
+            socket.recv.lock().registered = None;
+            socket.send.lock().registered = None;
+            let registered = Arc::into_inner(registered).expect("the sides had the other two");
+            return Err((error, registered.into_endpoint()));
+        }
         Ok(socket)
     }
 
