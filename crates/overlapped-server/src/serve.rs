@@ -1,0 +1,301 @@
+//! The process around the server: threads, housekeeping, the end.
+//!
+//! ```text
+//! main      ticks once a second; ends the server when told to
+//! signals   tells main of the first signal, ends the process at the second
+//! worker    gets packets and has the server handle them; several at each port
+//! output    writes standard output (print mode only)
+//! ```
+//!
+//! A worker never blocks but for the log, so a port's concurrency value alone would do for their
+//! number; see `--workers`.
+
+use std::io;
+use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use overlapped::{CompletionPort, GetError};
+
+use crate::args::ServeArgs;
+use crate::connection::ServerPort;
+use crate::log::{Event, Log, Logger};
+use crate::output::writer::Writer;
+use crate::server::{Mode, Server, Settings};
+use crate::{limits, listen, signals};
+
+/// How long the end may take.
+pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// How often to look, meanwhile.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// What main waits for.
+enum Message {
+    /// A signal came.
+    Signal(i32),
+    /// Standard output cannot be written.
+    Output(io::Error),
+    /// A worker ended though nobody asked it to.
+    Worker(String),
+}
+
+/// Serves until a signal comes or something fails.
+pub fn serve(args: &ServeArgs) -> ExitCode {
+    let log: Arc<dyn Log> = Arc::new(Logger::new(args.log_format.into(), io::stderr()));
+    match run(args, &log) {
+        Ok(code) => code,
+        Err(message) => {
+            log.log(&Event::Failed { message: &message });
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
+    let descriptors = limits::raise_descriptors();
+    let (sender, messages) = channel();
+    // Before anything can be lost by a signal.
+    let tell = sender.clone();
+    signals::watch(move |signal| {
+        let _ = tell.send(Message::Signal(signal));
+    })
+    .map_err(|error| format!("cannot watch for signals: {error}"))?;
+
+    let listeners = listen::listen(&args.listen, args.ports)?;
+    let concurrency = concurrency(args);
+    let workers = args.workers.unwrap_or(concurrency * 2);
+    let settings = Settings {
+        mode: args.mode.into(),
+        prefix: args.prefix,
+        escape: io::IsTerminal::is_terminal(&io::stdout()),
+        max_connections: args.max_connections,
+        idle_timeout: args.idle_timeout,
+        verbose: args.verbose,
+    };
+    let tick = settings.tick();
+    let mode = settings.mode;
+    let writer = Arc::new(Writer::default());
+    let server = Arc::new(Server::new(settings, writer.clone(), log.clone()));
+
+    let mut process = Process {
+        server: server.clone(),
+        writer: writer.clone(),
+        log: log.clone(),
+        began: Instant::now(),
+        ports: Vec::new(),
+        workers: Vec::new(),
+        output: None,
+    };
+    if mode == Mode::Print {
+        process.start_output(&sender)?;
+    }
+    for sockets in listeners.by_port {
+        process.make_port(concurrency, sockets)?;
+    }
+    // Before the workers: so this is the first line, and what is accepted meanwhile is queued in
+    // order and handled when there is somebody to handle it.
+    log.log(&Event::Listening {
+        addresses: &listeners.addresses,
+        mode,
+        engine: process.ports[0].stats().engine,
+        why: "the only one so far",
+        workers,
+        concurrency,
+        ports: args.ports,
+        descriptors,
+    });
+    process.start_workers(workers, &sender)?;
+    Ok(process.keep_house(&messages, tick))
+}
+
+/// The concurrency value of each port.
+fn concurrency(args: &ServeArgs) -> usize {
+    match args.concurrency {
+        0 => {
+            let all = std::thread::available_parallelism().map_or(1, usize::from);
+            (all / args.ports).max(1)
+        }
+        given => given,
+    }
+}
+
+struct Process {
+    server: Arc<Server>,
+    writer: Arc<Writer>,
+    log: Arc<dyn Log>,
+    began: Instant,
+    ports: Vec<ServerPort>,
+    workers: Vec<JoinHandle<()>>,
+    output: Option<JoinHandle<()>>,
+}
+
+impl Process {
+    fn start_output(&mut self, sender: &Sender<Message>) -> Result<(), String> {
+        let (writer, server, sender) = (self.writer.clone(), self.server.clone(), sender.clone());
+        self.output = Some(thread("output", move || {
+            if let Err(error) = writer.run(io::stdout().as_fd(), &server) {
+                let _ = sender.send(Message::Output(error));
+            }
+        })?);
+        Ok(())
+    }
+
+    fn make_port(&mut self, concurrency: usize, listeners: Vec<TcpListener>) -> Result<(), String> {
+        let port: ServerPort = CompletionPort::new(concurrency)
+            .map_err(|error| format!("cannot make a completion port: {error}"))?;
+        for listener in listeners {
+            self.server
+                .listen(&port, listener)
+                .map_err(|error| format!("cannot accept connections: {error}"))?;
+        }
+        self.ports.push(port);
+        Ok(())
+    }
+
+    fn start_workers(&mut self, each: usize, sender: &Sender<Message>) -> Result<(), String> {
+        for port in &self.ports {
+            for _ in 0..each {
+                let (port, server, sender) = (port.clone(), self.server.clone(), sender.clone());
+                let name = format!("worker {}", self.workers.len());
+                self.workers.push(thread(&name, move || {
+                    let mut end = End {
+                        sender,
+                        why: Some("it panicked".to_owned()),
+                    };
+                    end.why = work(&port, &server);
+                })?);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_house(mut self, messages: &Receiver<Message>, tick: Duration) -> ExitCode {
+        let reason = loop {
+            match messages.recv_timeout(tick) {
+                Ok(message) => break message,
+                Err(RecvTimeoutError::Timeout) => self.server.tick(self.began.elapsed()),
+                Err(RecvTimeoutError::Disconnected) => {
+                    break Message::Worker("all workers are gone".to_owned());
+                }
+            }
+        };
+        let failure = match reason {
+            Message::Signal(signal) => {
+                self.log.log(&Event::Draining {
+                    signal: signals::name(signal),
+                    open: self.server.connections(),
+                });
+                self.drain(messages).err()
+            }
+            failure => Some(self.explain(failure)),
+        };
+        if let Some(message) = &failure {
+            self.log.log(&Event::Failed { message });
+        }
+        self.close();
+        let summary = self.server.summary(self.began.elapsed());
+        self.log.log(&Event::Summary(&summary));
+        match failure {
+            None => ExitCode::SUCCESS,
+            Some(_) => ExitCode::FAILURE,
+        }
+    }
+
+    /// Lets the connections finish, for as long as that may take.
+    fn drain(&self, messages: &Receiver<Message>) -> Result<(), String> {
+        let deadline = Instant::now() + DRAIN;
+        self.server.drain(self.began.elapsed());
+        while self.server.connections() > 0 {
+            if Instant::now() >= deadline {
+                return self.cut_off();
+            }
+            match messages.recv_timeout(DRAIN_TICK) {
+                Ok(message) => return Err(self.explain(message)),
+                Err(_) => self.server.tick(self.began.elapsed()),
+            }
+        }
+        Ok(())
+    }
+
+    fn cut_off(&self) -> Result<(), String> {
+        let open = self.server.connections();
+        let unprinted = self.writer.unwritten();
+        self.server.cut_off();
+        self.log.log(&Event::CutOff { open, unprinted });
+        if unprinted == 0 {
+            return Ok(());
+        }
+        Err("the reader of standard output did not take all that was received".to_owned())
+    }
+
+    fn explain(&self, message: Message) -> String {
+        match message {
+            Message::Signal(signal) => format!("ended by {}", signals::name(signal)),
+            Message::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                "standard output was closed by its reader, so what arrives cannot be printed; \
+                 to receive without printing use --mode discard"
+                    .to_owned()
+            }
+            Message::Output(error) => format!("cannot write to standard output: {error}"),
+            Message::Worker(why) => format!("a worker ended: {why}"),
+        }
+    }
+
+    /// Ends the threads. The one that writes standard output is left to the end of the process if
+    /// nobody reads what it has to write.
+    fn close(&mut self) {
+        for port in &self.ports {
+            port.close();
+        }
+        for worker in self.workers.drain(..) {
+            // One that panicked has been reported.
+            let _ = worker.join();
+        }
+        self.writer.finish();
+        if self.writer.unwritten() == 0
+            && let Some(output) = self.output.take()
+        {
+            let _ = output.join();
+        }
+    }
+}
+
+/// Tells main that a worker has ended, also by a panic, unless it was meant to.
+struct End {
+    sender: Sender<Message>,
+    why: Option<String>,
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        if let Some(why) = self.why.take() {
+            let _ = self.sender.send(Message::Worker(why));
+        }
+    }
+}
+
+/// What a worker does: steps 4 and 5. Returns why it could not go on, or nothing if the port was
+/// closed.
+fn work(port: &ServerPort, server: &Server) -> Option<String> {
+    loop {
+        match port.get() {
+            Ok(packet) => server.handle(port, packet),
+            Err(GetError::Closed) => return None,
+            Err(error) => return Some(error.to_string()),
+        }
+    }
+}
+
+fn thread(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, String> {
+    Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| {
+            format!("cannot start the thread '{name}': {error}; use fewer --workers or --ports")
+        })
+}

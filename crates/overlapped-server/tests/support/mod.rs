@@ -1,0 +1,280 @@
+//! A server in a process of its own, and clients.
+
+// Each test file uses a part of this.
+#![allow(dead_code, reason = "every test file has its own copy of this module")]
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::{JoinHandle, spawn};
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// After this long something hangs.
+pub const WATCHDOG: Duration = Duration::from_secs(120);
+
+pub const PROGRAM: &str = env!("CARGO_BIN_EXE_overlapped");
+
+#[derive(Default)]
+struct Log {
+    lines: Vec<String>,
+    ended: bool,
+}
+
+type SharedLog = Arc<(Mutex<Log>, Condvar)>;
+
+/// A running server.
+pub struct Server {
+    child: Child,
+    log: SharedLog,
+    pub address: SocketAddr,
+    /// Standard output, if nobody has taken it.
+    pub stdout: Option<ChildStdout>,
+}
+
+/// How a server ended.
+pub struct Ended {
+    pub code: Option<i32>,
+    pub log: Vec<String>,
+}
+
+/// Starts a server on a port that the system chooses.
+pub fn serve(args: &[&str]) -> Server {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0"]).args(args);
+    command.stdout(Stdio::piped());
+    start(command)
+}
+
+/// Starts a server whose standard output is not looked at.
+pub fn serve_silently(args: &[&str]) -> Server {
+    let mut command = Command::new(PROGRAM);
+    command.args(["--listen", "127.0.0.1:0"]).args(args);
+    command.stdout(Stdio::null());
+    start(command)
+}
+
+/// Starts a server by this command.
+pub fn start(mut command: Command) -> Server {
+    let mut child = command
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the server can be started");
+    let log = SharedLog::default();
+    let (stderr, to) = (child.stderr.take().unwrap(), log.clone());
+    spawn(move || {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            eprintln!("server: {line}");
+            to.0.lock().unwrap().lines.push(line);
+            to.1.notify_all();
+        }
+        to.0.lock().unwrap().ended = true;
+        to.1.notify_all();
+    });
+    watch(child.id(), &log);
+    let stdout = child.stdout.take();
+    let mut server = Server {
+        child,
+        log,
+        address: ([127, 0, 0, 1], 0).into(),
+        stdout,
+    };
+    let line = server.wait_for_log("listening");
+    let from = line.find("127.0.0.1:").expect("an address");
+    let address: String = line[from..]
+        .chars()
+        .take_while(|c| c.is_ascii_digit() || matches!(c, '.' | ':'))
+        .collect();
+    server.address = address.parse().expect("an address");
+    server
+}
+
+/// Kills a server that hangs; then whoever waits for it fails.
+fn watch(id: u32, log: &SharedLog) {
+    let log = log.clone();
+    spawn(move || {
+        let (mutex, changed) = &*log;
+        let began = Instant::now();
+        let mut guard = mutex.lock().unwrap();
+        while !guard.ended {
+            let Some(left) = WATCHDOG.checked_sub(began.elapsed()) else {
+                eprintln!("the watchdog kills a server");
+                let _ = kill_process(pid(id), Signal::KILL);
+                return;
+            };
+            guard = changed.wait_timeout(guard, left).unwrap().0;
+        }
+    });
+}
+
+fn pid(id: u32) -> Pid {
+    Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+}
+
+impl Server {
+    /// Waits for a line with this text in it.
+    pub fn wait_for_log(&self, text: &str) -> String {
+        let (mutex, changed) = &*self.log;
+        let mut log = mutex.lock().unwrap();
+        loop {
+            if let Some(line) = log.lines.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            assert!(!log.ended, "never told: {text}; but: {:?}", log.lines);
+            log = changed.wait(log).unwrap();
+        }
+    }
+
+    pub fn count_in_log(&self, text: &str) -> usize {
+        let log = self.log.0.lock().unwrap();
+        log.lines.iter().filter(|line| line.contains(text)).count()
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.address).expect("a connection");
+        client.set_read_timeout(Some(WATCHDOG)).unwrap();
+        client.set_write_timeout(Some(WATCHDOG)).unwrap();
+        client.set_nodelay(true).unwrap();
+        client
+    }
+
+    /// Reads all of standard output, on a thread of its own.
+    pub fn collect(&mut self) -> JoinHandle<Vec<u8>> {
+        let mut stdout = self.stdout.take().expect("standard output is a pipe");
+        spawn(move || {
+            let mut all = Vec::new();
+            stdout.read_to_end(&mut all).unwrap();
+            all
+        })
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(pid(self.child.id()), signal).unwrap();
+    }
+
+    /// Waits for the end.
+    pub fn wait(mut self) -> Ended {
+        let status: ExitStatus = self.child.wait().unwrap();
+        let (mutex, changed) = &*self.log;
+        let mut log = mutex.lock().unwrap();
+        while !log.ended {
+            log = changed.wait(log).unwrap();
+        }
+        Ended {
+            code: status.code(),
+            log: log.lines.clone(),
+        }
+    }
+
+    /// Ends it with SIGTERM.
+    pub fn terminate(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait()
+    }
+
+    /// The memory that the server has in use, in KiB.
+    pub fn resident(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        let digits: String = line.unwrap().chars().filter(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Ended {
+    /// The only line with this text.
+    pub fn line(&self, text: &str) -> &str {
+        let lines: Vec<_> = self.log.iter().filter(|line| line.contains(text)).collect();
+        assert_eq!(lines.len(), 1, "{text}: {:?}", self.log);
+        lines[0]
+    }
+
+    /// Ended as it should, and nothing panicked.
+    #[track_caller]
+    pub fn assert_fine(&self) {
+        assert_eq!(self.code, Some(0), "{:?}", self.log);
+        assert!(!self.log.iter().any(|line| line.contains("panicked")));
+    }
+}
+
+/// Numbers that look random and are the same in each run.
+pub struct Random(u64);
+
+impl Random {
+    pub fn new(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+
+    pub fn below(&mut self, limit: usize) -> usize {
+        (self.next() % limit as u64) as usize
+    }
+
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        (0..count).map(|_| (self.next() >> 11) as u8).collect()
+    }
+}
+
+/// Sends in pieces of odd sizes.
+pub fn send_in_pieces(client: &mut TcpStream, mut bytes: &[u8], random: &mut Random) {
+    while !bytes.is_empty() {
+        let most = [3, 50, 1500, 10_000][random.below(4)];
+        let (piece, rest) = bytes.split_at(bytes.len().min(1 + random.below(most)));
+        client.write_all(piece).unwrap();
+        bytes = rest;
+    }
+}
+
+/// Says that nothing more is sent, and waits until the server has closed.
+pub fn finish(client: &mut TcpStream) -> Vec<u8> {
+    client.shutdown(Shutdown::Write).unwrap();
+    let mut rest = Vec::new();
+    client.read_to_end(&mut rest).unwrap();
+    rest
+}
+
+/// Sends and checks that the same comes back.
+pub fn check_echo(client: &mut TcpStream, bytes: &[u8]) {
+    client.write_all(bytes).unwrap();
+    let mut back = vec![0; bytes.len()];
+    client.read_exact(&mut back).unwrap();
+    assert!(back == bytes, "the echo differs");
+}
+
+/// Resets the connection.
+pub fn reset(client: TcpStream) {
+    socket2::SockRef::from(&client)
+        .set_linger(Some(Duration::ZERO))
+        .unwrap();
+}
+
+/// Waits until the number that `progress` gives has stopped growing, and returns it.
+pub fn until_stalled(progress: impl Fn() -> usize) -> usize {
+    let mut last = progress();
+    let mut since = Instant::now();
+    loop {
+        std::thread::sleep(Duration::from_millis(50));
+        let now = progress();
+        if now != last {
+            (last, since) = (now, Instant::now());
+        } else if since.elapsed() > Duration::from_secs(2) {
+            return now;
+        }
+    }
+}
