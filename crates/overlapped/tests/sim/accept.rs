@@ -87,7 +87,7 @@ impl Scene {
 
 fn scenario(seed: u64) -> Outcome {
     // Every other seed knows exactly which accept took which connection.
-    let exact = seed % 2 == 0;
+    let exact = seed.is_multiple_of(2);
     let mut faults = weather(seed / 2);
     if exact {
         // These fail accepts that have taken a connection already, and cannot be told apart.

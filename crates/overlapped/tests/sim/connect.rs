@@ -83,13 +83,13 @@ fn scenario(seed: u64) -> Outcome {
                     .expect("CE-3: a socket that is not connected can connect");
                 client.state = State::Connecting(id, started);
             }
-            State::Connecting(_, started) if world.random.chance(20) => {
-                if client.socket.cancel(started) {
-                    client.state = State::Cancelled;
-                    let operation = world.operation(Vec::new());
-                    let again = world.start(operation, |op| client.socket.connect(op, to));
-                    assert!(again.is_err(), "an attempt that was cancelled goes on");
-                }
+            State::Connecting(_, started)
+                if world.random.chance(20) && client.socket.cancel(started) =>
+            {
+                client.state = State::Cancelled;
+                let operation = world.operation(Vec::new());
+                let again = world.start(operation, |op| client.socket.connect(op, to));
+                assert!(again.is_err(), "an attempt that was cancelled goes on");
             }
             _ => {}
         }
