@@ -31,7 +31,7 @@ pub use engine::readiness::{Refused, ShutdownHow, Token};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use engine::sim;
 pub use operation::{Header, Kind, Operation, OperationList, Segment};
-pub use overlapped_queue::WakePolicy;
+pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
 #[cfg(target_os = "linux")]
 pub use port::Port;
 #[cfg(target_os = "linux")]
@@ -68,10 +68,12 @@ impl Default for Options {
 pub struct Stats {
     /// The engine's name.
     pub engine: &'static str,
+    /// Why it is this one.
+    pub engine_reason: &'static str,
     /// Associated sockets.
     pub sockets: usize,
     /// The queue's counts.
-    pub queue: overlapped_queue::Stats,
+    pub queue: QueueStats,
 }
 
 /// Why a get brought no packet.

@@ -16,7 +16,7 @@
 //!   system call that reports finished I/O, so there is no reactor thread that would have to hand
 //!   every packet over. The others, the *followers*, sleep in a parker of their own.
 //!
-//! All state is in one structure, [`state::State`], behind one mutex. `State` is a plain machine
+//! All state is in one structure, `State` in `state.rs`, behind one mutex. `State` is a plain machine
 //! without threads: a call says what happened (a thread arrived, a packet came, a sleeper awoke)
 //! and the answer says what that thread does next: take a packet, lead, sleep, or go home
 //! empty-handed. [`Queue`] is the driver around it: it locks, asks, unlocks, wakes whom the state

@@ -103,7 +103,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         addresses: &listeners.addresses,
         mode,
         engine: process.ports[0].stats().engine,
-        why: "the only one so far",
+        why: process.ports[0].stats().engine_reason,
         workers,
         concurrency,
         ports: args.ports,

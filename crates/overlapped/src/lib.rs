@@ -76,7 +76,7 @@ pub use buffer::Buffer;
 pub use operation::{Accepted, Operation, Refused};
 #[cfg(feature = "sim")]
 pub use overlapped_core::sim;
-pub use overlapped_core::{Endpoint, GetError, Kind, Stats, Status, WakePolicy};
+pub use overlapped_core::{Endpoint, GetError, Kind, QueueStats, Stats, Status, WakePolicy};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort};
 pub use socket::{Socket, Started};

@@ -104,6 +104,10 @@ impl System for Epoll {
         "epoll"
     }
 
+    fn reason(&self) -> &'static str {
+        "handlers may block, and with epoll nothing depends on the thread that started an operation"
+    }
+
     fn now(&self) -> u64 {
         let now = clock_gettime(ClockId::Monotonic);
         now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64

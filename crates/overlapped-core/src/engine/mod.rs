@@ -64,6 +64,9 @@ pub(crate) enum Refusal {
 pub(crate) trait System: Send + Sync {
     fn name(&self) -> &'static str;
 
+    /// Why a port would be on this system.
+    fn reason(&self) -> &'static str;
+
     /// Nanoseconds on a clock that never goes back.
     fn now(&self) -> u64;
 

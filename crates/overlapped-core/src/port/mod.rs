@@ -179,6 +179,7 @@ impl Port {
     pub fn stats(&self) -> Stats {
         Stats {
             engine: self.inner.system.name(),
+            engine_reason: self.inner.system.reason(),
             sockets: self.inner.table.len(),
             queue: self.inner.queue.stats(),
         }

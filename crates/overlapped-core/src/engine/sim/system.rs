@@ -54,6 +54,10 @@ impl System for Simulated {
         "sim"
     }
 
+    fn reason(&self) -> &'static str {
+        "the port was made on a simulated network"
+    }
+
     fn now(&self) -> u64 {
         self.network.lock().now
     }
