@@ -140,3 +140,31 @@ fn after_a_shutdown_the_peer_is_told_although_the_sends_were_cancelled() {
     drop((socket, peer));
     world.finish();
 }
+
+#[test]
+fn a_started_of_a_socket_that_is_gone_names_nothing() {
+    let mut world = World::new(1, overlapped::sim::Faults::none());
+    let (socket, old_peer) = world.network.pair();
+    let socket = world.associate(socket, 0);
+    let operation = world.operation(Vec::with_capacity(1));
+    let old = world.start(operation, |op| socket.recv(op)).unwrap();
+    socket.close();
+    drop(socket);
+    while !world.started.is_empty() {
+        world.get(Duration::from_secs(1));
+    }
+    assert_eq!(world.network.sockets(), 0);
+
+    // It takes the other's place in the port's table.
+    let (socket, peer) = world.network.pair();
+    let socket = world.associate(socket, 1);
+    let operation = world.operation(Vec::with_capacity(1));
+    let started = world.start(operation, |op| socket.recv(op)).unwrap();
+    assert!(!socket.cancel(old), "CX-2");
+    assert!(socket.cancel(started), "CX-1");
+    while !world.started.is_empty() {
+        world.get(Duration::from_secs(1));
+    }
+    drop((socket, peer, old_peer));
+    world.finish();
+}

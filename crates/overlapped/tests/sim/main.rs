@@ -6,9 +6,9 @@
 //! OVERLAPPED_SIM_SEED=17 cargo test -p overlapped --test sim echo    one seed, with its trace
 //! ```
 //!
-//! Every scenario runs on one thread, which plays all workers, and takes all its decisions from
-//! the seed: so a failure is a number. The modules are named for what they try; the clauses that
-//! they check stand in them.
+//! Every scenario but one runs on one thread, which plays all workers, and takes all its decisions
+//! from the seed: so a failure is a number. The modules are named for what they try; the clauses
+//! that they check stand in them.
 
 #![cfg(target_os = "linux")]
 
@@ -18,4 +18,5 @@ mod connect;
 mod echo;
 mod port_end;
 mod storm;
+mod threads;
 mod world;

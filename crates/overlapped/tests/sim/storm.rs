@@ -223,6 +223,12 @@ impl Storm {
                 }
             }
             46 if self.world.random.chance(200) => self.connections[which].socket = None,
+            // More than one turn of the engine serves.
+            47 if self.world.random.chance(200) => {
+                for _ in 0..40 {
+                    self.other(which, &socket, Kind::RecvZero);
+                }
+            }
             _ => self.act_as_peer(which),
         }
     }
@@ -305,6 +311,31 @@ impl Storm {
         }
     }
 
+    /// After a long time without faults that last: what is still under way waits for the peer.
+    fn check_calm(&self, which: Key) {
+        let connection = &self.connections[which];
+        if connection.is_broken() {
+            return;
+        }
+        let mut received = 0;
+        let mut waiting = false;
+        for record in connection.records.values() {
+            match record {
+                Record::Recv(Some((_, bytes))) => received += bytes.len(),
+                Record::Recv(None) | Record::Other(Kind::RecvZero, None) => waiting = true,
+                Record::Send(_, None) | Record::Other(_, None) => {
+                    panic!("{which}: stuck with a peer that reads")
+                }
+                Record::Send(..) | Record::Other(..) => {}
+            }
+        }
+        assert!(
+            !waiting || (received == connection.peer_sent && !connection.peer_finished),
+            "{which}: stuck with {received} of {} bytes received",
+            connection.peer_sent
+        );
+    }
+
     /// The order of the bytes, both ways (IO-5, IO-6).
     fn check(&self, which: Key) {
         let connection = &self.connections[which];
@@ -366,9 +397,29 @@ fn scenario(seed: u64) -> Outcome {
         }
     }
 
-    // The storm is over. Peers read and finish, and so everything has to come to its end by
-    // itself, with nothing cancelled or closed.
-    let mut bound = storm.world.network.now() + Duration::from_secs(600);
+    // The storm is over. Peers read, and so what can be done has to be done by itself, with
+    // nothing cancelled or closed: no report may have been lost.
+    let patience = Duration::from_secs(60);
+    let mut calm = storm.world.network.now() + patience;
+    while storm.world.network.now() < calm {
+        let before = storm.world.started.len();
+        let mut moved = false;
+        for connection in &mut storm.connections {
+            let bytes = connection.peer.take_received();
+            moved |= !bytes.is_empty();
+            connection.came.extend(bytes);
+        }
+        storm.step(Duration::from_secs(1));
+        if moved || storm.world.started.len() < before {
+            // Slowly, through a small window, but it moves.
+            calm = storm.world.network.now() + patience;
+        }
+    }
+    for which in 0..storm.connections.len() {
+        storm.check_calm(which);
+    }
+    // And when they finish, so does everything.
+    let mut bound = storm.world.network.now() + Duration::from_secs(6000);
     for connection in &mut storm.connections {
         connection.peer.finish();
     }

@@ -36,7 +36,7 @@ pub struct Outcome {
 }
 
 /// How many seeds a scenario runs over, unless the environment says otherwise.
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 100;
 
 fn number(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;

@@ -32,7 +32,7 @@ fn fill(into: &[Segment], stream: &mut Stream) -> usize {
     let mut filled = 0;
     for segment in into {
         let take = segment.len().min(stream.arrived.len());
-        let bytes: Vec<u8> = stream.arrived.drain(..take).collect();
+        let bytes = stream.take_arrived(take);
         // SAFETY: a segment is memory that its operation owns (`Segment::new`), and the operation
         // is the caller's for the length of this call; `take` is no more than its length.
         unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), segment.as_ptr(), take) };

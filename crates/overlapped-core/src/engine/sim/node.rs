@@ -112,6 +112,17 @@ impl Stream {
         }
     }
 
+    /// Takes so many bytes of what has arrived.
+    pub(super) fn take_arrived(&mut self, bytes: usize) -> Vec<u8> {
+        take_front(&mut self.arrived, bytes)
+    }
+
+    /// Takes what there is room for of what a test has queued.
+    pub(super) fn take_outbox(&mut self) -> Vec<u8> {
+        let bytes = self.room().min(self.outbox.len());
+        take_front(&mut self.outbox, bytes)
+    }
+
     pub(super) fn room(&self) -> usize {
         self.window.saturating_sub(self.used)
     }
@@ -120,6 +131,12 @@ impl Stream {
     pub(super) fn is_spent(&self) -> bool {
         self.wire.is_empty() && self.outbox.is_empty()
     }
+}
+
+fn take_front(queue: &mut VecDeque<u8>, bytes: usize) -> Vec<u8> {
+    let taken = queue.make_contiguous()[..bytes].to_vec();
+    queue.drain(..bytes);
+    taken
 }
 
 /// Every bit set.

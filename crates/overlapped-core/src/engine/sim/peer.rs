@@ -72,7 +72,7 @@ impl Peer {
         self.with(|state, id| {
             let stream = state.held(id);
             let take = stream.arrived.len().min(most);
-            let bytes: Vec<u8> = stream.arrived.drain(..take).collect();
+            let bytes = stream.take_arrived(take);
             state.read(id, take);
             bytes
         })

@@ -61,8 +61,7 @@ impl State {
         if stream.other.is_none() || stream.broken {
             return;
         }
-        let take = stream.room().min(stream.outbox.len());
-        let bytes: Vec<u8> = stream.outbox.drain(..take).collect();
+        let bytes = stream.take_outbox();
         if !bytes.is_empty() {
             self.transmit(id, bytes);
         }
