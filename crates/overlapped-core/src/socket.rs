@@ -92,6 +92,11 @@ impl Socket {
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
         self.0
             .with_endpoint(|endpoint| {
+                #[cfg(feature = "sim")]
+                if let Endpoint::Sim(socket) = endpoint {
+                    let peer = socket.peer_address();
+                    return peer.ok_or_else(|| Status::INVALID_CONNECTION.to_error());
+                }
                 address(endpoint, |fd| {
                     rustix::net::getpeername(fd)?.ok_or(rustix::io::Errno::NOTCONN)
                 })

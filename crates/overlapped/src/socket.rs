@@ -265,6 +265,11 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     }
 
     fn into_std<S: From<socket2::Socket>>(self) -> Result<S, Self> {
+        // Looked at first: a simulated one has no such form, and stays what it is.
+        let is_os = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Os(_));
+        if self.associated.socket.with_endpoint(is_os) != Ok(true) {
+            return Err(self);
+        }
         let Some(Endpoint::Os(endpoint)) = self.associated.socket.release() else {
             return Err(self);
         };

@@ -20,6 +20,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
                 .expect("an attempt has a first operation");
             let to = first.peer().expect("a connect has an address");
             turn.socket.set_phase(Phase::Connecting);
+            turn.socket.begin_anew();
             turn.system.connect(turn.endpoint, &to)
         }
     };

@@ -134,6 +134,12 @@ impl Side {
         self.is_ready() && self.bits.fetch_and(!READY, AcqRel) & READY != 0
     }
 
+    /// A socket that is not connected reports a hangup, which would cost each receive of the
+    /// connection to come a second call.
+    pub(super) fn forget_hangup(&self) {
+        self.bits.fetch_and(!HANGUP, AcqRel);
+    }
+
     fn hangup(&self) -> bool {
         self.bits.load(Acquire) & HANGUP != 0
     }

@@ -196,7 +196,9 @@ impl SocketState {
             }
             Kind::Send if self.has(SEND_SHUT) => Err(Status::PIPE_DISCONNECTED),
             Kind::Disconnect => {
-                self.flags.fetch_or(SEND_SHUT, SeqCst);
+                // Also if it is cancelled: further sends are refused from now on, so the peer
+                // has to be told.
+                self.flags.fetch_or(SEND_SHUT | SHUT_WHEN_DRAINED, SeqCst);
                 Ok(())
             }
             Kind::Accept | Kind::AcceptRecv if phase != Phase::Listener => {
@@ -569,6 +571,17 @@ impl SocketState {
 
     pub(super) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Relaxed);
+    }
+
+    /// A connect begins: what the system said of the socket before is of no interest.
+    pub(super) fn begin_anew(&self) {
+        self.recv.forget_hangup();
+        self.send.forget_hangup();
+    }
+
+    /// The peer was told that nothing more is sent.
+    pub(super) fn note_shut_down(&self) {
+        self.flags.fetch_and(!SHUT_WHEN_DRAINED, SeqCst);
     }
 
     fn has(&self, flag: u8) -> bool {
