@@ -74,7 +74,7 @@ use std::net::SocketAddr;
 
 pub use buffer::Buffer;
 pub use operation::{Accepted, Operation, Refused};
-#[cfg(feature = "sim")]
+#[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
 pub use overlapped_core::{Endpoint, GetError, Kind, QueueStats, Stats, Status, WakePolicy};
 pub use packet::Packet;

@@ -281,7 +281,7 @@ pub struct Builder<K, T> {
 #[derive(Debug)]
 enum Engine {
     System,
-    #[cfg(feature = "sim")]
+    #[cfg(all(feature = "sim", target_os = "linux"))]
     Simulated(overlapped_core::sim::Network),
 }
 
@@ -313,7 +313,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 
     /// Makes a port on a simulated network instead of the system's.
-    #[cfg(feature = "sim")]
+    #[cfg(all(feature = "sim", target_os = "linux"))]
     pub fn simulated(mut self, network: &overlapped_core::sim::Network) -> Self {
         self.engine = Engine::Simulated(network.clone());
         self
@@ -327,7 +327,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     pub fn build(self) -> io::Result<CompletionPort<K, T>> {
         let port = match self.engine {
             Engine::System => Port::new(&self.options)?,
-            #[cfg(feature = "sim")]
+            #[cfg(all(feature = "sim", target_os = "linux"))]
             Engine::Simulated(network) => Port::simulated(&self.options, &network),
         };
         Ok(CompletionPort {

@@ -204,9 +204,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     // ---- cancelling and closing ----------------------------------------------------------------
 
-    /// Cancels one operation, from any thread (CX-1). `true`: its packet says
-    /// [`Status::CANCELLED`], and no byte was lost: a receive that had taken data is not
-    /// cancelled any more. `false`: it has ended already, and its packet says how (CX-2).
+    /// Cancels one operation, from any thread (CX-1). `false`: it has ended already, and its packet
+    /// says how (CX-2). `true`: on Linux its packet says [`Status::CANCELLED`]; on Windows the
+    /// system was asked, and the packet says what became of it. No byte is lost either way: a
+    /// receive that has taken data has succeeded (CX-4).
     ///
     /// A cancelled send tells in its byte count how much had gone out (CX-5); the stream is then
     /// cut in the middle of it.
@@ -250,7 +251,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Errors
     ///
     /// The socket comes back if operations are under way (cancel them and get their packets
-    /// first), or if it is a simulated one.
+    /// first), if it is a simulated one, and always on Windows, where an association lasts until
+    /// the socket is closed (PO-6).
     pub fn into_tcp_stream(self) -> Result<TcpStream, Self> {
         self.into_std()
     }

@@ -11,10 +11,15 @@
 //! it is inside the port no safe code outside can reach the buffers: that is the whole of the
 //! ownership rule.
 
+#[cfg(target_os = "linux")]
+mod items;
 mod list;
+mod start;
 
+#[cfg(target_os = "linux")]
+pub(crate) use items::{Item, ItemList, ReadyNode};
 pub use list::OperationList;
-pub(crate) use list::{Item, ItemList, ReadyNode};
+pub use start::{Refused, ShutdownHow, Token};
 
 use std::any::Any;
 use std::net::SocketAddr;
@@ -103,7 +108,9 @@ impl Segment {
 /// The front of an operation's memory.
 #[repr(C)]
 pub struct Header {
-    /// First, so that a pointer to a queued link is a pointer to the header.
+    /// First, because the system gives its address back for the operation's.
+    #[cfg(windows)]
+    pub(crate) overlapped: crate::engine::iocp::Overlapped,
     link: Link,
     release: unsafe fn(NonNull<Header>),
     kind: Kind,
@@ -128,6 +135,8 @@ impl Header {
     /// A header for memory that `release` frees.
     pub fn new(release: unsafe fn(NonNull<Header>)) -> Self {
         Header {
+            #[cfg(windows)]
+            overlapped: crate::engine::iocp::Overlapped::new(),
             link: Link::operation(),
             release,
             kind: Kind::Post,

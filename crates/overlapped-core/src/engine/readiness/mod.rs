@@ -61,6 +61,5 @@ mod table;
 pub(crate) use linger::Linger;
 pub(crate) use registered::Registered;
 pub(crate) use side::Direction;
-pub use socket::{Refused, ShutdownHow, Token};
 pub(crate) use socket::{SocketState, address};
 pub(crate) use table::Table;

@@ -10,34 +10,10 @@ use super::{Direction, Registered};
 use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::engine::Role;
-use crate::operation::{Item, ItemList, Kind, Operation, OperationList, ReadyNode};
+use crate::operation::{
+    Item, ItemList, Kind, Operation, OperationList, ReadyNode, Refused, ShutdownHow, Token,
+};
 use crate::port::PortInner;
-
-/// Names one started operation, for cancelling it. Never names another one later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Token {
-    socket: u64,
-    operation: u64,
-}
-
-/// Why an operation was not started; it comes back untouched and queues no packet (PK-5).
-pub struct Refused {
-    /// The reason.
-    pub status: Status,
-    /// The operation.
-    pub operation: Operation,
-}
-
-/// Which directions of a connection to shut down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ShutdownHow {
-    /// No further receives: those under way go on, new ones are refused (IO-16).
-    Recv,
-    /// No further sends: those under way go out, then the peer is told.
-    Send,
-    /// Both.
-    Both,
-}
 
 /// How far a socket is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
