@@ -1,6 +1,10 @@
 //! Our own: one completion port.
 //!
-//!     overlapped_echo --workers W [--concurrency N] [--windows]
+//!     overlapped_echo --workers W [--concurrency N] [--windows] [--work MICROSECONDS]
+//!
+//! `--work`: each request computes for so long.
+
+use std::time::{Duration, Instant};
 
 use overlapped::{CompletionPort, Kind, Operation, WakePolicy};
 use servers::{BUFFER, flag, listen, number};
@@ -17,6 +21,7 @@ fn main() {
         .wake_policy(policy)
         .build()
         .unwrap();
+    let work = Duration::from_micros(number("--work", 0) as u64);
     let listener = port.associate(listen(), true).unwrap();
     for _ in 0..16 {
         listener.accept(Operation::new("", ())).unwrap();
@@ -38,7 +43,13 @@ fn main() {
                             let _ = socket.accept(packet.operation);
                         }
                         (_, 0) => {}
-                        (Kind::Recv, _) => drop(socket.send(packet.operation)),
+                        (Kind::Recv, _) => {
+                            if !work.is_zero() {
+                                let began = Instant::now();
+                                while began.elapsed() < work {}
+                            }
+                            drop(socket.send(packet.operation));
+                        }
                         (_, _) => drop(socket.recv(packet.operation)),
                     }
                 }
