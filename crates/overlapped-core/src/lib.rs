@@ -56,6 +56,8 @@ pub struct Options {
     pub rescue_after: Option<Duration>,
     /// How long a closed socket may go on sending what was started before.
     pub linger: Duration,
+    /// How many sockets may be associated at once.
+    pub max_sockets: usize,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             policy: WakePolicy::default(),
             rescue_after: Some(overlapped_queue::Config::RESCUE_AFTER),
             linger: Duration::from_secs(10),
+            max_sockets: usize::MAX,
         }
     }
 }
@@ -81,6 +84,14 @@ pub struct Stats {
     pub sockets: usize,
     /// The queue's counts.
     pub queue: QueueStats,
+}
+
+/// The refusal of one socket more than the port may have.
+fn too_many_sockets(most: usize) -> io::Error {
+    io::Error::new(
+        io::ErrorKind::QuotaExceeded,
+        format!("the port has {most} sockets already, as many as it was made for"),
+    )
 }
 
 /// Why a get brought no packet.

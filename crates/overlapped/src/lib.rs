@@ -78,7 +78,7 @@ pub use operation::{Accepted, Operation, Refused};
 pub use overlapped_core::sim;
 pub use overlapped_core::{Endpoint, GetError, Kind, QueueStats, Stats, Status, WakePolicy};
 pub use packet::Packet;
-pub use port::{AssociateError, Builder, CompletionPort};
+pub use port::{AssociateError, Builder, CompletionPort, Engine};
 pub use socket::{Socket, Started};
 
 /// Makes a stream socket that can be associated and then connected to addresses of the family of

@@ -94,7 +94,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     pub fn builder() -> Builder<K, T> {
         Builder {
             options: Options::default(),
-            engine: Engine::System,
+            engine: Chosen::System(Engine::Auto),
             types: PhantomData,
         }
     }
@@ -109,8 +109,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// # Errors
     ///
     /// `InvalidInput` if the socket, or a duplicate of it, is associated already, with whatever
-    /// port (PO-6); `Unsupported` for anything but a stream socket; the system's when there is no
-    /// memory. The socket and the key come back.
+    /// port (PO-6); `Unsupported` for anything but a stream socket; `QuotaExceeded` beyond
+    /// [`max_sockets`](Builder::max_sockets); the system's when there is no memory. The socket and
+    /// the key come back.
     pub fn associate(
         &self,
         socket: impl Into<Endpoint>,
@@ -273,14 +274,26 @@ impl<K, T> std::fmt::Debug for CompletionPort<K, T> {
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct Builder<K, T> {
     options: Options,
-    engine: Engine,
+    engine: Chosen,
     types: Typed<K, T>,
+}
+
+/// Which engine performs a port's operations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// The one that serves the model best on this system; [`Stats`](crate::Stats) tell which, and
+    /// why.
+    #[default]
+    Auto,
+    /// Linux's epoll, and direct calls that never wait.
+    Epoll,
 }
 
 /// Where the operations of a port happen.
 #[derive(Debug)]
-enum Engine {
-    System,
+enum Chosen {
+    System(Engine),
     #[cfg(all(feature = "sim", target_os = "linux"))]
     Simulated(overlapped_core::sim::Network),
 }
@@ -312,10 +325,23 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
+    /// Which engine performs the operations; [`Engine::Auto`] by default.
+    pub fn engine(mut self, engine: Engine) -> Self {
+        self.engine = Chosen::System(engine);
+        self
+    }
+
+    /// How many sockets may be associated at once; as many as the system allows by default. One
+    /// more is refused with `QuotaExceeded`.
+    pub fn max_sockets(mut self, most: usize) -> Self {
+        self.options.max_sockets = most;
+        self
+    }
+
     /// Makes a port on a simulated network instead of the system's.
     #[cfg(all(feature = "sim", target_os = "linux"))]
     pub fn simulated(mut self, network: &overlapped_core::sim::Network) -> Self {
-        self.engine = Engine::Simulated(network.clone());
+        self.engine = Chosen::Simulated(network.clone());
         self
     }
 
@@ -323,12 +349,19 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     ///
     /// # Errors
     ///
-    /// When the process has no descriptors or memory left.
+    /// When the process has no descriptors or memory left; `Unsupported` for an engine that this
+    /// system does not have.
     pub fn build(self) -> io::Result<CompletionPort<K, T>> {
         let port = match self.engine {
-            Engine::System => Port::new(&self.options)?,
+            Chosen::System(Engine::Epoll) if !cfg!(target_os = "linux") => {
+                return Err(io::Error::new(
+                    io::ErrorKind::Unsupported,
+                    "epoll is Linux's; leave the engine at Auto here",
+                ));
+            }
+            Chosen::System(Engine::Auto | Engine::Epoll) => Port::new(&self.options)?,
             #[cfg(all(feature = "sim", target_os = "linux"))]
-            Engine::Simulated(network) => Port::simulated(&self.options, &network),
+            Chosen::Simulated(network) => Port::simulated(&self.options, &network),
         };
         Ok(CompletionPort {
             handle: Arc::new(Handle { port }),

@@ -24,6 +24,7 @@ pub(crate) struct PortInner {
     reports: Mutex<Vec<(u64, Readiness)>>,
     linger: Linger,
     linger_for: Duration,
+    max_sockets: usize,
     closed: AtomicBool,
     fork: fork::Generation,
 }
@@ -70,6 +71,7 @@ impl Port {
             reports: Mutex::default(),
             linger: Linger::new(),
             linger_for: options.linger,
+            max_sockets: options.max_sockets,
             closed: AtomicBool::new(false),
             fork: fork::Generation::current(),
         };
@@ -92,6 +94,10 @@ impl Port {
         }
         if let Err(error) = self.inner.fork.check() {
             return Err((error, endpoint));
+        }
+        let most = self.inner.max_sockets;
+        if self.inner.table.len() >= most {
+            return Err((crate::too_many_sockets(most), endpoint));
         }
         SocketState::associate(&self.inner, endpoint).map(Socket::new)
     }

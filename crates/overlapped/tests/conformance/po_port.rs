@@ -33,6 +33,25 @@ fn po_5_what_is_no_stream_socket_is_refused_with_a_reason() {
 }
 
 #[test]
+fn a_port_has_as_many_sockets_as_it_was_made_for() {
+    let world = System::new();
+    let builder = CompletionPort::builder()
+        .max_sockets(2)
+        .engine(overlapped::Engine::Epoll);
+    let port = world.build(builder);
+    assert_eq!(port.stats().engine, "epoll");
+    let (one, _remote) = world.connected();
+    let (two, _remote) = world.connected();
+    let (three, _remote) = world.connected();
+    let one = port.associate(one, 1).unwrap();
+    let _two = port.associate(two, 2).unwrap();
+    let refused = port.associate(three, 3).unwrap_err();
+    assert_eq!(refused.error.kind(), std::io::ErrorKind::QuotaExceeded);
+    drop(one);
+    port.associate(refused.socket, 3).unwrap();
+}
+
+#[test]
 fn po_6_a_duplicate_belongs_to_the_same_port() {
     let port: Port = CompletionPort::new(1).unwrap();
     let other: Port = CompletionPort::new(1).unwrap();

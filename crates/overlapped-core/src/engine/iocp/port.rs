@@ -33,6 +33,7 @@ pub(super) struct PortInner {
     in_flight: AtomicUsize,
     waiting: AtomicUsize,
     sockets: Mutex<Vec<Weak<SocketState>>>,
+    max_sockets: usize,
 }
 
 // SAFETY: a port's handle may be used from any thread.
@@ -67,6 +68,7 @@ impl Port {
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             sockets: Mutex::default(),
+            max_sockets: options.max_sockets,
         };
         Ok(Port {
             inner: Arc::new(inner),
@@ -82,6 +84,11 @@ impl Port {
         if self.inner.is_closed() {
             return Err((GetError::Closed.into(), endpoint));
         }
+        let mut sockets = self.inner.sockets();
+        sockets.retain(|socket| socket.strong_count() > 0);
+        if sockets.len() >= self.inner.max_sockets {
+            return Err((crate::too_many_sockets(self.inner.max_sockets), endpoint));
+        }
         let Endpoint::Os(socket) = endpoint;
         let raw = socket.as_raw_socket() as HANDLE;
         // SAFETY: both handles are open.
@@ -90,8 +97,6 @@ impl Port {
             return Err((io::Error::last_os_error(), Endpoint::Os(socket)));
         }
         let state = SocketState::new(self.inner.clone(), socket);
-        let mut sockets = self.inner.sockets();
-        sockets.retain(|socket| socket.strong_count() > 0);
         sockets.push(Arc::downgrade(&state));
         drop(sockets);
         Ok(Socket::new(state))
