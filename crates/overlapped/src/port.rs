@@ -332,7 +332,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 
     /// How many sockets may be associated at once; as many as the system allows by default. One
-    /// more is refused with `QuotaExceeded`.
+    /// more is refused with `QuotaExceeded`. Threads that associate at the very same moment may
+    /// exceed it by their number.
     pub fn max_sockets(mut self, most: usize) -> Self {
         self.options.max_sockets = most;
         self
