@@ -95,7 +95,8 @@ fn message(segments: &[Segment]) -> libc::msghdr {
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     // `Segment` has `iovec`'s layout; the system does not write to the array.
     header.msg_iov = segments.as_ptr().cast_mut().cast();
-    header.msg_iovlen = segments.len();
+    // A few pieces; the field's type is one thing in glibc and another in musl.
+    header.msg_iovlen = segments.len() as _;
     header
 }
 
