@@ -107,3 +107,8 @@ pub fn stream_socket(to: &SocketAddr) -> io::Result<Endpoint> {
     socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))
         .map(Endpoint::from)
 }
+
+/// The README's example compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
