@@ -628,6 +628,20 @@ fn the_rescue_does_not_count_who_stays_away() {
 }
 
 #[test]
+fn a_thread_that_ends_inside_the_engine_leaves_it_to_another() {
+    let mut rig = economy(2, 2);
+    rig.get(0, None);
+    rig.get(1, None);
+    assert_eq!(rig.leader(), Some(0));
+    rig.unbind(0);
+    rig.rest();
+    assert_eq!(rig.leader(), Some(1));
+    rig.post(None);
+    rig.rest();
+    assert_eq!(rig.got, [(1, 0)]);
+}
+
+#[test]
 fn harvests_go_on_while_the_queue_is_not_empty() {
     let mut rig = economy(1, 1);
     rig.post(None);

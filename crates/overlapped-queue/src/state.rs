@@ -188,9 +188,16 @@ impl<F: Fifo> State<F> {
 
     /// A bound thread exits or moves to another port (CC-10).
     pub(crate) fn unbind(&mut self, me: WorkerId, wakes: &mut Wakes) {
-        debug_assert!(!self.stack.contains(&me));
         if self.worker(me).standing == Standing::Active {
             self.active -= 1;
+        }
+        // A panic in the engine, or in a destructor that ran there, ends a thread inside `get`.
+        self.leave_stack(me);
+        if self.leader == Some(me) {
+            self.leader = None;
+        }
+        if self.watcher == Some(me) {
+            self.watcher = None;
         }
         self.workers[me] = None;
         self.settle(true, wakes);
