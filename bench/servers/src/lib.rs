@@ -1,50 +1,131 @@
-//! What the echo servers share: the command line, the listener, the end.
+//! What every echo server of the comparison has in common: its command line, its listening socket,
+//! the size of its buffers and the way it is told to stop.
+//!
+//! A server that joins the comparison does this:
+//!
+//! 1. `Options::from_command_line`, with the number of workers it can make use of,
+//! 2. `listen`, which also announces the address,
+//! 3. `BUFFER` bytes of read buffer per connection, `TCP_NODELAY` on each accepted socket,
+//! 4. end when `Stdin` says so. No server spends a thread on that: a process with one thread
+//!    makes cheaper system calls than one with two, and the servers with one worker are to be
+//!    measured as such.
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{self, Write};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
+use std::process::exit;
 
-/// The buffer of each connection.
+use lexopt::prelude::*;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Read buffer of each connection in bytes.
 pub const BUFFER: usize = 16 * 1024;
 
-/// The value of an option of the command line.
-pub fn option(name: &str) -> Option<String> {
-    let mut arguments = std::env::args();
-    arguments.find(|argument| argument == name)?;
-    arguments.next()
+/// Room for a burst of a thousand connections, which is what the load generator may open.
+const BACKLOG: i32 = 1024;
+
+/// The command line of a server.
+pub struct Options {
+    /// How many threads serve connections.
+    pub workers: usize,
+    /// Whether the workers wait on the same queue, where a server offers both.
+    pub shared: bool,
 }
 
-/// A number given as an option.
-pub fn number(name: &str, default: usize) -> usize {
-    option(name).map_or(default, |text| text.parse().expect("a number"))
+impl Options {
+    /// Reads the command line. A server that has no `--shared` mode, or cannot use more than
+    /// `most_workers`, refuses: a table must never name a variant that did not run.
+    pub fn from_command_line(most_workers: usize, can_share: bool) -> Self {
+        match Self::parse(most_workers, can_share) {
+            Ok(options) => options,
+            Err(error) => {
+                eprintln!("{error}\nusage: [--workers W] [--shared]");
+                exit(2);
+            }
+        }
+    }
+
+    fn parse(most_workers: usize, can_share: bool) -> Result<Self, lexopt::Error> {
+        let mut options = Self {
+            workers: 1,
+            shared: false,
+        };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(argument) = parser.next()? {
+            match argument {
+                Long("workers") => options.workers = parser.value()?.parse()?,
+                Long("shared") if can_share => options.shared = true,
+                other => return Err(other.unexpected()),
+            }
+        }
+        if !(1..=most_workers).contains(&options.workers) {
+            return Err(format!("--workers must be between 1 and {most_workers}").into());
+        }
+        Ok(options)
+    }
 }
 
-pub fn flag(name: &str) -> bool {
-    std::env::args().any(|argument| argument == name)
-}
+/// Listens, without blocking, on a free port of the loopback interface and prints where.
+///
+/// Done here for all servers because the defaults of their libraries differ in the length of the
+/// accept queue.
+pub fn listen() -> io::Result<TcpListener> {
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    )?;
 
-/// Listens on a free port and says which.
-pub fn listen() -> TcpListener {
-    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
-    let any: std::net::SocketAddr = "127.0.0.1:0".parse().unwrap();
-    socket.bind(&any.into()).unwrap();
-    socket.listen(4096).unwrap();
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
+    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
+    rustix::net::listen(&socket, BACKLOG)?;
     let listener = TcpListener::from(socket);
-    println!("listening {}", listener.local_addr().unwrap());
-    std::io::stdout().flush().unwrap();
-    end_with_stdin();
-    listener
+    let mut stdout = io::stdout().lock();
+    writeln!(stdout, "listening {}", listener.local_addr()?)?;
+    stdout.flush()?;
+    Ok(listener)
 }
 
-/// The server ends when whoever started it closes its standard input, or dies.
-fn end_with_stdin() {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
-    let raised = rustix::process::Rlimit {
-        current: limit.maximum,
-        maximum: limit.maximum,
-    };
-    let _ = rustix::process::setrlimit(rustix::process::Resource::Nofile, raised);
-    std::thread::spawn(|| {
-        let _ = std::io::stdin().read_to_end(&mut Vec::new());
-        std::process::exit(0);
-    });
+/// Stdin, whose end ends the server.
+///
+/// To be watched by the server's own event loop, as one more descriptor to read from. It is left
+/// blocking, since it may be shared with the terminal: one `read` per readiness.
+pub struct Stdin(());
+
+impl Stdin {
+    /// Stdin, or the end of the process if the event loop cannot watch it: a regular file or
+    /// `/dev/null` has nothing to wait for. `watch` is to register it.
+    pub fn watched<T>(watch: impl FnOnce(Self) -> io::Result<T>) -> io::Result<T> {
+        match watch(Self(())) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => exit(0),
+            outcome => outcome,
+        }
+    }
+
+    /// To be called when stdin is readable: ends the process if that was the end.
+    pub fn readable(&self) {
+        let mut ignored = [0; 512];
+        match rustix::io::read(self, &mut ignored) {
+            Ok(0) => exit(0),
+            Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
+            Err(_) => exit(0),
+        }
+    }
+}
+
+impl AsFd for Stdin {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        rustix::stdio::stdin()
+    }
+}
+
+impl AsRawFd for Stdin {
+    fn as_raw_fd(&self) -> RawFd {
+        self.as_fd().as_raw_fd()
+    }
 }

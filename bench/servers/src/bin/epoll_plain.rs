@@ -1,211 +1,267 @@
-//! The yardstick: a loop over epoll, written by hand for this one purpose.
+//! Echo server on nothing but epoll and non-blocking sockets.
 //!
-//!     epoll_plain [--workers W] [--shared]
-//!
-//! By default each thread has an epoll of its own and every W-th connection; `--shared`: all wait
-//! at one, edge-triggered and one-shot.
+//! - `--workers 1`: one thread.
+//! - `--workers W`: W threads with an epoll each. The first one accepts and deals the connections
+//!   out in turn; a connection stays with its thread.
+//! - `--workers W --shared`: W threads wait on the same epoll. `EPOLLONESHOT` takes a connection
+//!   out of the set when it is handed to a thread, and the thread puts it back afterwards.
 
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{TcpListener, TcpStream};
-use std::os::fd::AsRawFd;
-use std::sync::{Arc, Mutex};
+use std::io;
+use std::net::TcpListener;
+use std::ops::Range;
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::thread;
 
-use rustix::event::epoll::{self, EventData, EventFlags};
-use rustix::fd::OwnedFd;
-use servers::{BUFFER, flag, listen, number};
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
+use rustix::io::Errno;
+use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
+use servers::{BUFFER, Options, Stdin, listen};
 
-const LISTENER: u64 = u64::MAX;
+/// Events taken at once by a thread that has an epoll to itself.
+const BATCH_OWN: usize = 256;
+
+/// Events taken at once from a shared epoll. A thread that takes many leaves the others without
+/// work while it is behind.
+const BATCH_SHARED: usize = 16;
+
+// Connections are known by their address in memory, which is neither of these.
+const LISTENER: u64 = 0;
+const STDIN: u64 = 1;
+
+fn main() -> io::Result<()> {
+    let options = Options::from_command_line(64, true);
+    let listener = listen()?;
+
+    let queues = if options.shared { 1 } else { options.workers };
+    let epolls: Arc<[OwnedFd]> = (0..queues)
+        .map(|_| epoll::create(CreateFlags::CLOEXEC))
+        .collect::<Result<_, _>>()?;
+    // Edge-triggered: only one thread is woken, and it accepts until nobody waits any more.
+    let accept = EventFlags::IN | EventFlags::ET;
+    epoll::add(&epolls[0], &listener, EventData::new_u64(LISTENER), accept)?;
+    let stdin = Stdin::watched(|stdin| {
+        epoll::add(
+            &epolls[0],
+            &stdin,
+            EventData::new_u64(STDIN),
+            Interest::Read.flags(true),
+        )?;
+        Ok(stdin)
+    })?;
+
+    let front = Arc::new(Front { listener, stdin });
+    let worker = |number: usize| Worker {
+        epolls: epolls.clone(),
+        own: number % queues,
+        shared: options.shared,
+        front: front.clone(),
+        dealt: 0,
+    };
+    for number in 1..options.workers {
+        let worker = worker(number);
+        thread::Builder::new().spawn(move || match worker.run() {
+            Ok(never) => match never {},
+            Err(error) => die(error),
+        })?;
+    }
+    match worker(0).run() {
+        Ok(never) => match never {},
+        Err(error) => die(error),
+    }
+}
+
+/// A server that has lost a worker must not go on as if it had not.
+fn die(error: io::Error) -> ! {
+    eprintln!("epoll_plain: {error}");
+    std::process::exit(1)
+}
+
+enum Never {}
+
+/// What is not a connection.
+struct Front {
+    listener: TcpListener,
+    stdin: Stdin,
+}
+
+struct Worker {
+    epolls: Arc<[OwnedFd]>,
+    /// Index of the epoll this thread waits on.
+    own: usize,
+    shared: bool,
+    front: Arc<Front>,
+    /// How many connections this thread has dealt out.
+    dealt: usize,
+}
+
+impl Worker {
+    fn run(mut self) -> io::Result<Never> {
+        let batch = if self.shared { BATCH_SHARED } else { BATCH_OWN };
+        let mut events: Vec<Event> = Vec::with_capacity(batch);
+        loop {
+            events.clear();
+            let spare = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.epolls[self.own], spare, None) {
+                Ok(_) => {}
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(error.into()),
+            }
+            for event in &events {
+                let (data, flags) = (event.data, event.flags);
+                match data.u64() {
+                    LISTENER => self.accept()?,
+                    STDIN => {
+                        self.front.stdin.readable();
+                        let flags = Interest::Read.flags(true);
+                        epoll::modify(&self.epolls[self.own], &self.front.stdin, data, flags)?;
+                    }
+                    _ => self.serve(data, flags)?,
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) -> io::Result<()> {
+        loop {
+            let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+            let socket = match rustix::net::accept_with(&self.front.listener, flags) {
+                Ok(socket) => socket,
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::INTR | Errno::CONNABORTED) => continue,
+                Err(error) => return Err(error.into()),
+            };
+            // Fails if the client has gone already, which the first read will find out.
+            let _ = sockopt::set_tcp_nodelay(&socket, true);
+            let queue = &self.epolls[self.dealt % self.epolls.len()];
+            self.dealt += 1;
+            let number = socket.as_raw_fd();
+            let connection = Box::into_raw(Box::new(Connection::new(socket)));
+            // SAFETY: nobody else knows the connection before it is added, so its socket is open
+            // when the call begins. From then on another worker may use and even free it before
+            // the call returns; the kernel holds the socket itself for as long as that takes.
+            let socket = unsafe { BorrowedFd::borrow_raw(number) };
+            let data = EventData::new_ptr(connection.cast());
+            if let Err(error) = epoll::add(queue, socket, data, Interest::Read.flags(self.shared)) {
+                // SAFETY: not added, so this thread is still the only one that knows it.
+                drop(unsafe { Box::from_raw(connection) });
+                return Err(error.into());
+            }
+        }
+    }
+
+    #[inline]
+    fn serve(&self, data: EventData, flags: EventFlags) -> io::Result<()> {
+        let pointer: *mut Connection = data.ptr().cast();
+        // SAFETY: The pointer comes from the box of `accept` and is freed only below, after which
+        // its socket is closed and cannot be reported again; an epoll reports a socket at most
+        // once per batch. No other thread uses it now: with an epoll of its own this thread is the
+        // only one to get it reported, and in a shared epoll one-shot keeps it from being reported
+        // until this thread has asked for it again, which is the last it does with it.
+        let connection = unsafe { &mut *pointer };
+        let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        match connection.advance(hung_up) {
+            Ok(interest) if self.shared || interest != connection.interest => {
+                connection.interest = interest;
+                let number = connection.socket.as_raw_fd();
+                // SAFETY: as in `accept`: the socket is open when the call begins, because until
+                // then nobody else could close it, and afterwards nothing here uses it.
+                let socket = unsafe { BorrowedFd::borrow_raw(number) };
+                let flags = interest.flags(self.shared);
+                epoll::modify(&self.epolls[self.own], socket, data, flags)?;
+            }
+            Ok(_) => {}
+            // SAFETY: see above; closing the socket also takes it out of the epoll.
+            Err(Gone) => drop(unsafe { Box::from_raw(pointer) }),
+        }
+        Ok(())
+    }
+}
 
 struct Connection {
-    stream: TcpStream,
-    /// Read and not yet written.
-    pending: Vec<u8>,
+    socket: OwnedFd,
+    buffer: Box<[u8; BUFFER]>,
+    /// The part of the buffer that has been read and not yet written.
+    unsent: Range<usize>,
+    /// What the epoll has been asked for.
+    interest: Interest,
 }
+
+/// The other side has closed or broken the connection.
+struct Gone;
 
 impl Connection {
-    /// Reads and writes as far as it goes. `false`: it has ended.
-    fn advance(&mut self, buffer: &mut [u8]) -> bool {
-        if !self.pending.is_empty() {
-            match self.stream.write(&self.pending) {
-                Ok(count) => drop(self.pending.drain(..count)),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
-                Err(_) => return false,
-            }
-            if !self.pending.is_empty() {
-                return true;
-            }
+    fn new(socket: OwnedFd) -> Self {
+        Self {
+            socket,
+            buffer: Box::new([0; BUFFER]),
+            unsent: 0..0,
+            interest: Interest::Read,
+        }
+    }
+
+    /// Echoes as much as the socket allows, and says what to wait for.
+    #[inline]
+    fn advance(&mut self, hung_up: bool) -> Result<Interest, Gone> {
+        // Nothing is read while something is unsent: a client that does not read is not to fill
+        // our memory.
+        if !self.flush()? {
+            return Ok(Interest::Write);
         }
         loop {
-            let count = match self.stream.read(buffer) {
-                Ok(0) => return false,
-                Ok(count) => count,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return true,
-                Err(_) => return false,
-            };
-            let written = match self.stream.write(&buffer[..count]) {
-                Ok(written) => written,
-                Err(error) if error.kind() == ErrorKind::WouldBlock => 0,
-                Err(_) => return false,
-            };
-            if written < count {
-                self.pending.extend_from_slice(&buffer[written..count]);
-                return true;
+            let count =
+                match rustix::net::recv(&self.socket, &mut self.buffer[..], RecvFlags::empty()) {
+                    Ok((0, _)) => return Err(Gone),
+                    Ok((count, _)) => count,
+                    Err(Errno::AGAIN) => return Ok(Interest::Read),
+                    Err(Errno::INTR) => continue,
+                    Err(_) => return Err(Gone),
+                };
+            self.unsent = 0..count;
+            if !self.flush()? {
+                return Ok(Interest::Write);
             }
-            // A short read has emptied the socket.
-            if count < buffer.len() {
-                return true;
+            // A short read has emptied the socket, and what comes later is reported anew; but not
+            // an end of the stream that had already been there.
+            if count < BUFFER && !hung_up {
+                return Ok(Interest::Read);
             }
         }
     }
-}
 
-fn accept(listener: &TcpListener) -> Option<TcpStream> {
-    let (stream, _) = listener.accept().ok()?;
-    stream.set_nodelay(true).unwrap();
-    stream.set_nonblocking(true).unwrap();
-    Some(stream)
-}
-
-fn wait(epoll: &OwnedFd, events: &mut Vec<epoll::Event>) {
-    events.clear();
-    let _ = epoll::wait(epoll, rustix::buffer::spare_capacity(events), None);
-}
-
-fn main() {
-    let workers = number("--workers", 1);
-    let listener = listen();
-    listener.set_nonblocking(true).unwrap();
-    if flag("--shared") {
-        shared(listener, workers);
-    } else {
-        separate(listener, workers);
+    /// Whether everything has been written.
+    #[inline]
+    fn flush(&mut self) -> Result<bool, Gone> {
+        while !self.unsent.is_empty() {
+            let bytes = &self.buffer[self.unsent.clone()];
+            match rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL) {
+                Ok(count) => self.unsent.start += count,
+                Err(Errno::AGAIN) => return Ok(false),
+                Err(Errno::INTR) => {}
+                Err(_) => return Err(Gone),
+            }
+        }
+        Ok(true)
     }
 }
 
-fn separate(listener: TcpListener, workers: usize) {
-    let epolls: Arc<Vec<OwnedFd>> = Arc::new(
-        (0..workers)
-            .map(|_| epoll::create(epoll::CreateFlags::CLOEXEC).unwrap())
-            .collect(),
-    );
-    let arrived: Arc<Vec<Mutex<Vec<Connection>>>> =
-        Arc::new((0..workers).map(|_| Mutex::default()).collect());
-    epoll::add(
-        &epolls[0],
-        &listener,
-        EventData::new_u64(LISTENER),
-        EventFlags::IN,
-    )
-    .unwrap();
-    let threads: Vec<_> = (0..workers)
-        .map(|own| {
-            let (epolls, arrived) = (epolls.clone(), arrived.clone());
-            let listener = (own == 0).then(|| listener.try_clone().unwrap());
-            std::thread::spawn(move || {
-                let mut connections: HashMap<u64, Connection> = HashMap::new();
-                let mut buffer = vec![0; BUFFER];
-                let mut events = Vec::with_capacity(256);
-                let mut next = 0;
-                loop {
-                    wait(&epolls[own], &mut events);
-                    for connection in arrived[own].lock().unwrap().drain(..) {
-                        connections.insert(connection.stream.as_raw_fd() as u64, connection);
-                    }
-                    for event in &events {
-                        let token = event.data.u64();
-                        if token == LISTENER {
-                            while let Some(stream) = listener.as_ref().and_then(accept) {
-                                let to = next % epolls.len();
-                                next += 1;
-                                let token = EventData::new_u64(stream.as_raw_fd() as u64);
-                                let flags = EventFlags::IN | EventFlags::OUT | EventFlags::ET;
-                                // Locked until it is in both, so that its thread finds it.
-                                let mut arrived = arrived[to].lock().unwrap();
-                                epoll::add(&epolls[to], &stream, token, flags).unwrap();
-                                arrived.push(Connection {
-                                    stream,
-                                    pending: Vec::new(),
-                                });
-                            }
-                            for connection in arrived[own].lock().unwrap().drain(..) {
-                                connections
-                                    .insert(connection.stream.as_raw_fd() as u64, connection);
-                            }
-                            continue;
-                        }
-                        let ended = connections
-                            .get_mut(&token)
-                            .is_some_and(|connection| !connection.advance(&mut buffer));
-                        if ended {
-                            connections.remove(&token);
-                        }
-                    }
-                }
-            })
-        })
-        .collect();
-    threads
-        .into_iter()
-        .for_each(|thread| thread.join().unwrap());
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Interest {
+    Read,
+    Write,
 }
 
-fn shared(listener: TcpListener, workers: usize) {
-    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
-    epoll::add(
-        &epoll,
-        &listener,
-        EventData::new_u64(LISTENER),
-        EventFlags::IN | EventFlags::ET,
-    )
-    .unwrap();
-    let connections: Mutex<HashMap<u64, Arc<Mutex<Connection>>>> = Mutex::default();
-    let once = EventFlags::IN | EventFlags::ET | EventFlags::ONESHOT;
-    thread_local!(static BUFFERS: RefCell<Vec<u8>> = RefCell::new(vec![0; BUFFER]));
-    std::thread::scope(|scope| {
-        for _ in 0..workers {
-            scope.spawn(|| {
-                let mut events = Vec::with_capacity(64);
-                loop {
-                    wait(&epoll, &mut events);
-                    for event in &events {
-                        let token = event.data.u64();
-                        if token == LISTENER {
-                            while let Some(stream) = accept(&listener) {
-                                let token = stream.as_raw_fd() as u64;
-                                let connection = Connection {
-                                    stream,
-                                    pending: Vec::new(),
-                                };
-                                let connection = Arc::new(Mutex::new(connection));
-                                let mut map = connections.lock().unwrap();
-                                map.insert(token, connection.clone());
-                                drop(map);
-                                let data = EventData::new_u64(token);
-                                let connection = connection.lock().unwrap();
-                                epoll::add(&epoll, &connection.stream, data, once).unwrap();
-                            }
-                            continue;
-                        }
-                        let found = connections.lock().unwrap().get(&token).cloned();
-                        let Some(connection) = found else { continue };
-                        let mut connection = connection.lock().unwrap();
-                        let alive = BUFFERS.with_borrow_mut(|buffer| connection.advance(buffer));
-                        if alive {
-                            let flags = if connection.pending.is_empty() {
-                                once
-                            } else {
-                                EventFlags::OUT | EventFlags::ET | EventFlags::ONESHOT
-                            };
-                            let data = EventData::new_u64(token);
-                            epoll::modify(&epoll, &connection.stream, data, flags).unwrap();
-                        } else {
-                            connections.lock().unwrap().remove(&token);
-                        }
-                    }
-                }
-            });
-        }
-    });
+impl Interest {
+    fn flags(self, shared: bool) -> EventFlags {
+        let direction = match self {
+            Self::Read => EventFlags::IN | EventFlags::RDHUP,
+            Self::Write => EventFlags::OUT,
+        };
+        let once = if shared {
+            EventFlags::ONESHOT
+        } else {
+            EventFlags::empty()
+        };
+        direction | EventFlags::ET | once
+    }
 }

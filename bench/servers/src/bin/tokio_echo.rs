@@ -1,41 +1,62 @@
-//! tokio: `--workers 1` its current-thread runtime, more its multi-thread one.
+//! Echo server on tokio, a task per connection: one worker is the current-thread runtime, more are
+//! the multi-thread one.
 
-use servers::{BUFFER, listen, number};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use std::io;
+
+use servers::{BUFFER, Options, Stdin, listen};
+use tokio::io::unix::AsyncFd;
+use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
+use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
-fn main() {
-    let workers = number("--workers", 1);
-    let mut builder = if workers == 1 {
-        Builder::new_current_thread()
-    } else {
-        Builder::new_multi_thread()
+fn main() -> io::Result<()> {
+    let options = Options::from_command_line(64, false);
+    let mut builder = match options.workers {
+        1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
     };
-    if workers > 1 {
-        builder.worker_threads(workers);
+    // Ignored by the current-thread runtime.
+    builder.worker_threads(options.workers);
+    builder.enable_io().build()?.block_on(async {
+        let listener = TcpListener::from_std(listen()?)?;
+        tokio::spawn(watch_stdin());
+        // As a task, because the main thread is not one of the workers and would have to be woken
+        // for each new connection.
+        Err(tokio::spawn(accept(listener)).await?)
+    })
+}
+
+async fn accept(listener: TcpListener) -> io::Error {
+    loop {
+        match listener.accept().await {
+            Ok((socket, _)) => drop(tokio::spawn(echo(socket))),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => return error,
+        }
     }
-    builder.enable_io().build().unwrap().block_on(async {
-        let listener = listen();
-        listener.set_nonblocking(true).unwrap();
-        let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-        // The accept loop runs on a worker, like everything else.
-        tokio::spawn(async move {
-            loop {
-                let Ok((mut stream, _)) = listener.accept().await else {
-                    continue;
-                };
-                stream.set_nodelay(true).unwrap();
-                tokio::spawn(async move {
-                    let mut buffer = vec![0; BUFFER];
-                    while let Ok(count @ 1..) = stream.read(&mut buffer).await {
-                        if stream.write_all(&buffer[..count]).await.is_err() {
-                            return;
-                        }
-                    }
-                });
-            }
-        })
-        .await
-        .unwrap();
-    });
+}
+
+async fn echo(mut socket: TcpStream) -> io::Result<()> {
+    // Fails if the client has gone already, which the first read will find out.
+    let _ = socket.set_nodelay(true);
+    let mut buffer = vec![0; BUFFER];
+    loop {
+        let count = socket.read(&mut buffer).await?;
+        if count == 0 {
+            return Ok(());
+        }
+        socket.write_all(&buffer[..count]).await?;
+    }
+}
+
+async fn watch_stdin() -> io::Result<()> {
+    let stdin = Stdin::watched(|stdin| {
+        // SAFETY: it is always descriptor 0, which nobody here closes.
+        Ok(unsafe { AsyncFd::register_with_interest(stdin, Interest::READABLE) }?)
+    })?;
+    loop {
+        let mut ready = stdin.readable().await?;
+        stdin.get_ref().readable();
+        ready.clear_ready();
+    }
 }

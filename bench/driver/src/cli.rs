@@ -1,0 +1,172 @@
+//! The command line.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use lexopt::prelude::*;
+
+use crate::plan::{PRESETS, Point, Variant, variants};
+
+pub const HELP: &str = "\
+Compares echo servers in interleaved rounds and prints a Markdown table of paired ratios.
+
+usage: compare --preset NAME [options]
+       compare --variant NAME='PROGRAM ARGUMENTS' --variant ... [options]
+
+  --preset NAME       echo64, pipeline, bulk or churn: the usual servers and a set of loads
+  --variant NAME=CMD  one more server; a program without a slash is looked for beside `compare`
+  --only NAME,...     of all these, only the named ones
+  --baseline NAME     what the others are compared with [the first one]
+  --connections N,... [100, or the preset's]
+  --sizes S,...       bytes per message [64, or the preset's]
+  --depths D,...      messages in flight per connection [1, or the preset's]
+  --churn             a connection per message
+  --rounds R          [15]
+  --seconds T         measured time of a run [1]
+  --warmup T          time under load before it [0.3]
+  --limit T           longest time a run may take altogether [30]
+  --seed N            of the order of the runs and of the bootstrap [from the clock]
+  --out FILE          raw rows, one JSON object per line [compare-rows.jsonl beside `compare`]
+";
+
+pub struct Options {
+    pub variants: Vec<Variant>,
+    /// Index into `variants`.
+    pub baseline: usize,
+    pub points: Vec<Point>,
+    pub rounds: usize,
+    pub seconds: f64,
+    pub warmup: f64,
+    pub limit: f64,
+    pub seed: u64,
+    pub out: Option<PathBuf>,
+}
+
+/// `None` when only help was asked for. The programs are in `directory`.
+pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
+    let mut parser = lexopt::Parser::from_env();
+    let mut preset = None;
+    let mut added = Vec::new();
+    let mut only: Option<Vec<String>> = None;
+    let mut baseline = None;
+    let (mut connections, mut sizes, mut depths) = (None, None, None);
+    let mut churn = false;
+    let (mut rounds, mut seed, mut out) = (15, None, None);
+    let (mut seconds, mut warmup, mut limit) = (1.0, 0.3, 30.0);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Long("preset") => {
+                let name = parser.value()?.string()?;
+                let found = PRESETS.iter().find(|preset| preset.name == name);
+                preset = Some(found.ok_or_else(|| format!("there is no preset {name}"))?);
+            }
+            Long("variant") => added.push(Variant::parse(&parser.value()?.string()?)?),
+            Long("only") => {
+                let names = parser.value()?.string()?;
+                only = Some(names.split(',').map(str::to_owned).collect());
+            }
+            Long("baseline") => baseline = Some(parser.value()?.string()?),
+            Long("connections") => connections = Some(counts(&mut parser)?),
+            Long("sizes") => sizes = Some(counts(&mut parser)?),
+            Long("depths") => depths = Some(counts(&mut parser)?),
+            Long("churn") => churn = true,
+            Long("rounds") => rounds = parser.value()?.parse()?,
+            Long("seconds") => seconds = parser.value()?.parse()?,
+            Long("warmup") => warmup = parser.value()?.parse()?,
+            Long("limit") => limit = parser.value()?.parse()?,
+            Long("seed") => seed = Some(parser.value()?.parse()?),
+            Long("out") => out = Some(parser.value()?.into()),
+            Long("help") | Short('h') => return Ok(None),
+            other => return Err(other.unexpected()),
+        }
+    }
+
+    let mut all = if preset.is_some() {
+        variants(directory)
+    } else {
+        Vec::new()
+    };
+    all.append(&mut added);
+    for (number, variant) in all.iter().enumerate() {
+        if all[..number]
+            .iter()
+            .any(|earlier| earlier.name == variant.name)
+        {
+            return Err(format!("two variants are called {}", variant.name).into());
+        }
+    }
+    if let Some(only) = only {
+        if let Some(unknown) = only.iter().find(|name| position(&all, name).is_none()) {
+            return Err(no_such_variant(unknown, &all).into());
+        }
+        all.retain(|variant| only.contains(&variant.name));
+    }
+    if all.is_empty() {
+        return Err("nothing to compare: give --preset or --variant (see --help)".into());
+    }
+    let baseline = match baseline {
+        None => 0,
+        Some(name) => position(&all, &name).ok_or_else(|| no_such_variant(&name, &all))?,
+    };
+
+    let connections = connections.unwrap_or(preset.map_or(vec![100], |p| p.connections.to_vec()));
+    let sizes = sizes.unwrap_or(preset.map_or(vec![64], |p| p.sizes.to_vec()));
+    let depths = depths.unwrap_or(preset.map_or(vec![1], |p| p.depths.to_vec()));
+    churn |= preset.is_some_and(|preset| preset.churn);
+    if churn && depths != [1] {
+        return Err("a churn run sends one message per connection: --depths must be 1".into());
+    }
+    if rounds == 0 {
+        return Err("--rounds must be at least 1".into());
+    }
+    for (name, value, least) in [
+        ("seconds", seconds, 0.01),
+        ("warmup", warmup, 0.0),
+        ("limit", limit, seconds + warmup),
+    ] {
+        if !(least..=86400.0).contains(&value) {
+            return Err(format!("--{name} must be at least {least}").into());
+        }
+    }
+    let seed = seed.unwrap_or_else(|| {
+        let now = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or_default();
+        now.as_secs()
+    });
+    let points = Point::matrix(&connections, &sizes, &depths, churn);
+    let variants = all;
+    Ok(Some(Options {
+        variants,
+        baseline,
+        points,
+        rounds,
+        seconds,
+        warmup,
+        limit,
+        seed,
+        out,
+    }))
+}
+
+fn position(variants: &[Variant], name: &str) -> Option<usize> {
+    variants.iter().position(|variant| variant.name == name)
+}
+
+fn no_such_variant(name: &str, variants: &[Variant]) -> String {
+    let known: Vec<&str> = variants
+        .iter()
+        .map(|variant| variant.name.as_str())
+        .collect();
+    format!("there is no variant {name}, only {}", known.join(", "))
+}
+
+fn counts(parser: &mut lexopt::Parser) -> Result<Vec<usize>, lexopt::Error> {
+    let text = parser.value()?.string()?;
+    text.split(',')
+        .map(|number| match number.parse() {
+            Ok(0) | Err(_) => Err(format!("{number:?} is not a number from 1 on").into()),
+            Ok(number) => Ok(number),
+        })
+        .collect()
+}

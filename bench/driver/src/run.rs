@@ -1,0 +1,134 @@
+//! One run of one server under one load.
+
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use load::report::{MEASURED, MEASURING, Report};
+use serde::{Deserialize, Serialize};
+
+use crate::Result;
+use crate::child::{Children, Id};
+use crate::cli::Options;
+use crate::counters::{Counters, Spent, machine_busy_s};
+use crate::plan::{Point, Variant};
+
+/// A run and its place in the comparison.
+#[derive(Serialize, Deserialize)]
+pub struct Row {
+    pub seed: u64,
+    pub round: usize,
+    /// Place in the shuffled order of its round and load point.
+    pub turn: usize,
+    pub variant: String,
+    pub command: String,
+    #[serde(flatten)]
+    pub measured: Measured,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Measured {
+    pub load: Report,
+    pub server: Spent,
+    /// CPU seconds of everything on the machine but the server and the load generator.
+    pub others_cpu_s: f64,
+}
+
+impl Measured {
+    /// CPU time of the server per request in microseconds.
+    pub fn cpu_us(&self) -> f64 {
+        self.server.cpu_ns as f64 / 1e3 / self.load.requests as f64
+    }
+
+    /// Context switches of the server per request.
+    pub fn switches(&self) -> f64 {
+        (self.server.voluntary + self.server.involuntary) as f64 / self.load.requests as f64
+    }
+
+    pub fn is_at(&self, point: Point) -> bool {
+        let Report {
+            connections,
+            size,
+            depth,
+            churn,
+            ..
+        } = self.load;
+        (connections, size, depth, churn)
+            == (point.connections, point.size, point.depth, point.churn)
+    }
+}
+
+/// Starts the server and the load generator, and reads the server's counters at both ends of the
+/// measured window, where no request is in flight.
+pub fn run(
+    options: &Options,
+    directory: &Path,
+    variant: &Variant,
+    point: Point,
+) -> Result<Measured> {
+    let deadline = Instant::now() + Duration::from_secs_f64(options.limit);
+    let mut children = Children::new(deadline);
+    let server = children.start(directory, &variant.command)?;
+    let announcement = children.line(server)?;
+    let address = announcement
+        .strip_prefix("listening ")
+        .ok_or_else(|| format!("expected `listening ADDRESS:PORT`, got {announcement:?}"))?;
+
+    let mut command = vec![
+        "load".to_owned(),
+        address.to_owned(),
+        "--handshake".to_owned(),
+    ];
+    for (option, value) in [
+        ("--connections", point.connections.to_string()),
+        ("--size", point.size.to_string()),
+        ("--depth", point.depth.to_string()),
+        ("--seconds", options.seconds.to_string()),
+        ("--warmup", options.warmup.to_string()),
+        ("--seed", options.seed.to_string()),
+    ] {
+        command.extend([option.to_owned(), value]);
+    }
+    if point.churn {
+        command.push("--churn".to_owned());
+    }
+    let load = children.start(directory, &command)?;
+
+    let pid = children.pid(server);
+    let counters = || Counters::read_at_rest(pid).map_err(|error| format!("counters: {error}"));
+    let busy = || machine_busy_s().map_err(|error| format!("/proc/stat: {error}"));
+
+    expect(&mut children, load, MEASURING)?;
+    let before = counters()?;
+    let busy_before = busy()?;
+    children.nudge(load)?;
+
+    expect(&mut children, load, MEASURED)?;
+    let busy_after = busy()?;
+    let after = counters()?;
+    children.nudge(load)?;
+
+    let report = children.line(load)?;
+    let report: Report =
+        serde_json::from_str(&report).map_err(|error| format!("load: {report:?}: {error}"))?;
+    children.end(load)?;
+    children.end(server)?;
+    if report.requests == 0 {
+        return Err("not one request was answered".to_owned());
+    }
+    let spent = after.since(&before);
+    let accounted = spent.cpu_ns as f64 / 1e9 + report.cpu_s;
+    let others_cpu_s = (busy_after - busy_before - accounted).max(0.0);
+    Ok(Measured {
+        load: report,
+        server: spent,
+        others_cpu_s,
+    })
+}
+
+fn expect(children: &mut Children, load: Id, word: &str) -> Result<()> {
+    let line = children.line(load)?;
+    match line == word {
+        true => Ok(()),
+        false => Err(format!("load: expected `{word}`, got {line:?}")),
+    }
+}

@@ -1,0 +1,6 @@
+//! What the load generator shares with the driver that runs it: the report it prints, the byte
+//! pattern it sends and the generator of pseudo-random numbers behind both.
+
+pub mod pattern;
+pub mod prng;
+pub mod report;
