@@ -161,6 +161,13 @@ impl OperationList {
         self.chain.append(&mut other.chain);
     }
 
+    /// The operation, if there is exactly one.
+    pub(crate) fn only(&self) -> Option<&Header> {
+        let (head, tail) = self.chain.ends?;
+        // SAFETY: the links in the list are operations' and valid, and the list is borrowed.
+        (head == tail).then(|| unsafe { Link::header(head).as_ref() })
+    }
+
     /// The oldest operation.
     pub(crate) fn first(&mut self) -> Option<&mut Header> {
         self.iter_mut().next()

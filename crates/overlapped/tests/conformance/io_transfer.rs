@@ -19,6 +19,7 @@ crate::on_every_engine!(
     io_16_shutting_down_receiving_leaves_pending_receives,
     io_16_shutting_down_sending_lets_queued_sends_out,
     vectored_operations_fill_and_send_their_pieces_in_order,
+    vectored_operations_may_have_more_pieces_than_a_system_call,
     shared_bytes_go_to_several_sockets,
     a_send_of_nothing_completes,
 );
@@ -310,6 +311,37 @@ fn vectored_operations_fill_and_send_their_pieces_in_order(world: &impl World) {
         received.extend(pieces.concat());
     }
     assert_eq!(received, b"abcdefghij");
+}
+
+fn vectored_operations_may_have_more_pieces_than_a_system_call(world: &impl World) {
+    const EMPTY: usize = 1500;
+    const PIECES: usize = 3000;
+    let (port, socket, mut remote) = world.port_and_socket(1);
+    let bytes = pattern(PIECES, 7);
+    let pieces = |filled: fn(u8) -> Vec<u8>| {
+        let empty = std::iter::repeat_with(Vec::new).take(EMPTY);
+        empty
+            .chain(bytes.iter().map(|byte| filled(*byte)))
+            .collect()
+    };
+    let sent = Buffer::Vectored(pieces(|byte| vec![byte]));
+    socket.send(Operation::new(sent, 0)).unwrap();
+    assert_eq!(get(&port).bytes, PIECES);
+    assert!(remote.recv(PIECES) == bytes);
+
+    remote.send(&bytes);
+    let mut received = Vec::new();
+    while received.len() < PIECES {
+        let rooms = Buffer::Vectored(pieces(|_| Vec::with_capacity(1)));
+        socket.recv(Operation::new(rooms, 0)).unwrap();
+        let packet = get(&port);
+        assert!(packet.bytes > 0, "nothing had ended");
+        let Buffer::Vectored(pieces) = packet.operation.into_parts().0 else {
+            panic!()
+        };
+        received.extend(pieces.concat());
+    }
+    assert!(received == bytes);
 }
 
 fn shared_bytes_go_to_several_sockets(world: &impl World) {

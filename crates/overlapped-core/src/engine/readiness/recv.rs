@@ -5,26 +5,27 @@ use smallvec::SmallVec;
 use super::side::{Attempt, Turn};
 use crate::Status;
 use crate::engine::Refusal;
-use crate::operation::{Kind, Segment};
+use crate::operation::{Kind, OperationList, Segment};
 
-/// How many pieces of memory one call fills or empties.
+/// How many pieces of several operations' memory one call fills or empties.
 pub(super) const PIECES: usize = 16;
+
+/// How many pieces the system takes in one call (`IOV_MAX`).
+pub(super) const MOST_PIECES: usize = 1024;
 
 /// Fills the buffers of the receives at the front with one call.
 pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
-    let mut segments = SmallVec::<[Segment; PIECES]>::new();
-    let mut room = 0;
-    for operation in turn.operations.iter_mut() {
-        let more = operation.segments();
-        if operation.kind() != Kind::Recv
-            || (!segments.is_empty() && segments.len() + more.len() > PIECES)
-        {
-            break;
+    let mut several = SmallVec::new();
+    let segments = match turn.operations.only() {
+        Some(operation) => operation.segments(),
+        None => {
+            gather(turn.operations, &mut several);
+            &several
         }
-        segments.extend_from_slice(more);
-        room += operation.capacity();
-    }
-    match turn.system.recv(turn.endpoint, &segments) {
+    };
+    let segments = &segments[..segments.len().min(MOST_PIECES)];
+    let room = segments.iter().map(|segment| segment.len()).sum();
+    match turn.system.recv(turn.endpoint, segments) {
         Ok(received) => {
             fill(turn, received);
             // A full house: there may be more. The end stays the end. Otherwise the socket is
@@ -41,6 +42,18 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
             turn.finish_first(status);
             Attempt::Again
         }
+    }
+}
+
+/// The buffers of the receives at the front, of as many as one call can fill.
+fn gather(operations: &mut OperationList, into: &mut SmallVec<[Segment; PIECES]>) {
+    for operation in operations.iter_mut() {
+        let more = operation.segments();
+        if operation.kind() != Kind::Recv || (!into.is_empty() && into.len() + more.len() > PIECES)
+        {
+            break;
+        }
+        into.extend_from_slice(more);
     }
 }
 
@@ -65,6 +78,7 @@ fn fill(turn: &mut Turn<'_>, mut received: usize) {
 }
 
 /// Completes when a receive would find something, and leaves it there (IO-4).
+#[inline(never)]
 pub(super) fn attempt_zero(turn: &mut Turn<'_>) -> Attempt {
     match turn.system.peek(turn.endpoint) {
         Ok(()) => turn.finish_first(Status::SUCCESS),

@@ -2,7 +2,7 @@
 
 use smallvec::SmallVec;
 
-use super::recv::PIECES;
+use super::recv::{MOST_PIECES, PIECES};
 use super::side::{Attempt, Turn};
 use crate::Status;
 use crate::engine::Refusal;
@@ -13,20 +13,27 @@ use crate::operation::{Header, Kind, Segment};
 /// A send that went out in part stays at the front and remembers how far it is: it completes whole
 /// or fails (IO-7).
 pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
-    let mut segments = SmallVec::<[Segment; PIECES]>::new();
-    let mut pending = 0;
-    for operation in turn.operations.iter_mut() {
-        if operation.kind() != Kind::Send || segments.len() >= PIECES {
-            break;
+    let mut several = SmallVec::new();
+    let segments = match turn.operations.only() {
+        Some(operation) if operation.bytes() == 0 => operation.segments(),
+        _ => {
+            for operation in turn.operations.iter_mut() {
+                if operation.kind() != Kind::Send || several.len() >= PIECES {
+                    break;
+                }
+                gather(operation, &mut several);
+            }
+            &several
         }
-        pending += gather(operation, &mut segments);
-    }
+    };
+    let segments = &segments[..segments.len().min(MOST_PIECES)];
+    let pending: usize = segments.iter().map(|segment| segment.len()).sum();
     if pending == 0 {
         // Nothing to send is sent; also in the middle of others.
         turn.finish_first(Status::SUCCESS);
         return Attempt::Again;
     }
-    match turn.system.send(turn.endpoint, &segments) {
+    match turn.system.send(turn.endpoint, segments) {
         Ok(sent) => {
             account(turn, sent);
             if sent == pending {
