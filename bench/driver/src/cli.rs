@@ -21,6 +21,7 @@ usage: compare --preset NAME [options]
   --sizes S,...       bytes per message [64, or the preset's]
   --depths D,...      messages in flight per connection [1, or the preset's]
   --churn             a connection per message
+  --awake             the load generator never sleeps, so no server pays for waking it
   --rounds R          [15]
   --seconds T         measured time of a run [1]
   --warmup T          time under load before it [0.3]
@@ -34,6 +35,7 @@ pub struct Options {
     /// Index into `variants`.
     pub baseline: usize,
     pub points: Vec<Point>,
+    pub awake: bool,
     pub rounds: usize,
     pub seconds: f64,
     pub warmup: f64,
@@ -50,7 +52,7 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
     let mut only: Option<Vec<String>> = None;
     let mut baseline = None;
     let (mut connections, mut sizes, mut depths) = (None, None, None);
-    let mut churn = false;
+    let (mut churn, mut awake) = (false, false);
     let (mut rounds, mut seed, mut out) = (15, None, None);
     let (mut seconds, mut warmup, mut limit) = (1.0, 0.3, 30.0);
     while let Some(argument) = parser.next()? {
@@ -70,6 +72,7 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
             Long("sizes") => sizes = Some(counts(&mut parser)?),
             Long("depths") => depths = Some(counts(&mut parser)?),
             Long("churn") => churn = true,
+            Long("awake") => awake = true,
             Long("rounds") => rounds = parser.value()?.parse()?,
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("warmup") => warmup = parser.value()?.parse()?,
@@ -140,6 +143,7 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
         variants,
         baseline,
         points,
+        awake,
         rounds,
         seconds,
         warmup,

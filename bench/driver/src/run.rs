@@ -91,6 +91,9 @@ pub fn run(
     if point.churn {
         command.push("--churn".to_owned());
     }
+    if options.awake {
+        command.push("--awake".to_owned());
+    }
     let load = children.start(directory, &command)?;
 
     let pid = children.pid(server);

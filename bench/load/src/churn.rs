@@ -45,7 +45,7 @@ enum State {
 impl Churn {
     pub fn new(options: &Options) -> Result<Self> {
         Ok(Self {
-            poller: Poller::new(options.stall)?,
+            poller: Poller::new(options.stall, options.awake)?,
             address: options.address,
             size: options.size as u64,
             seed: options.seed,

@@ -16,6 +16,8 @@ usage: load ADDRESS:PORT [options]
   --seconds T       length of the measured window [1]
   --warmup T        time under load before it [0.3]
   --churn           each request is a connection: connect, one echo, orderly close
+  --awake           looks for answers all the time instead of sleeping until some come, so that
+                    no server pays for waking its client
   --stall T         give up when nothing arrives for this long [5]
   --seed N          seed of the byte pattern [1]
   --handshake       after `measuring` and after `measured` wait for a line on stdin, so that
@@ -32,6 +34,7 @@ pub struct Options {
     pub seconds: Duration,
     pub warmup: Duration,
     pub churn: bool,
+    pub awake: bool,
     pub stall: Duration,
     pub seed: u64,
     pub handshake: bool,
@@ -49,6 +52,7 @@ pub fn parse() -> Result<Option<Options>, lexopt::Error> {
         seconds: Duration::from_secs(1),
         warmup: Duration::from_millis(300),
         churn: false,
+        awake: false,
         stall: Duration::from_secs(5),
         seed: 1,
         handshake: false,
@@ -61,6 +65,7 @@ pub fn parse() -> Result<Option<Options>, lexopt::Error> {
             Long("seconds") => options.seconds = seconds(&mut parser)?,
             Long("warmup") => options.warmup = seconds(&mut parser)?,
             Long("churn") => options.churn = true,
+            Long("awake") => options.awake = true,
             Long("stall") => options.stall = seconds(&mut parser)?,
             Long("seed") => options.seed = parser.value()?.parse()?,
             Long("handshake") => options.handshake = true,

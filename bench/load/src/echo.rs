@@ -32,7 +32,7 @@ struct Connection {
 
 impl Echo {
     pub fn connect(options: &Options) -> Result<Self> {
-        let mut poller = Poller::new(options.stall)?;
+        let mut poller = Poller::new(options.stall, options.awake)?;
         let mut connections = Vec::with_capacity(options.connections);
         for number in 0..options.connections {
             let pattern = Pattern::new(options.seed, number as u64);

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -26,17 +26,20 @@ pub fn failed(what: &str) -> impl Fn(Errno) -> String + use<'_> {
 pub struct Poller {
     epoll: OwnedFd,
     events: Vec<Event>,
-    stall: Timespec,
+    stall: Duration,
+    awake: bool,
 }
 
 impl Poller {
-    pub fn new(stall: Duration) -> Result<Self> {
+    /// Gives up after `stall` without news; `awake` never sleeps until then.
+    pub fn new(stall: Duration, awake: bool) -> Result<Self> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(failed("epoll_create1"))?;
-        let stall = Timespec::try_from(stall).map_err(|_| "--stall is too long".to_owned())?;
+        Timespec::try_from(stall).map_err(|_| "--stall is too long".to_owned())?;
         Ok(Self {
             epoll,
             events: Vec::with_capacity(BATCH),
             stall,
+            awake,
         })
     }
 
@@ -56,10 +59,21 @@ impl Poller {
     /// Waits and takes what has happened; empty when nothing did for the stall time.
     pub fn wait(&mut self) -> Result<Vec<Event>> {
         let mut events = std::mem::take(&mut self.events);
+        let nap = match self.awake {
+            true => Duration::ZERO,
+            false => self.stall,
+        };
+        let nap = Timespec::try_from(nap).expect("`new` has looked");
+        let mut since: Option<Instant> = None;
         loop {
             events.clear();
             let spare = rustix::buffer::spare_capacity(&mut events);
-            match epoll::wait(&self.epoll, spare, Some(&self.stall)) {
+            match epoll::wait(&self.epoll, spare, Some(&nap)) {
+                Ok(0) if self.awake => {
+                    if since.get_or_insert_with(Instant::now).elapsed() >= self.stall {
+                        return Ok(events);
+                    }
+                }
                 Ok(_) => return Ok(events),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(failed("epoll_wait")(error)),
