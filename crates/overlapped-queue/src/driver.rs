@@ -1,7 +1,7 @@
 //! The driver around the state machine: lock, ask, unlock, wake, sleep.
 
 use crate::parker::Parker;
-use crate::state::{Call, Next, State, Wake, Wakes, WorkerId};
+use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
 use crate::{Config, Ended, Engine, Fifo, Stats};
 
@@ -113,8 +113,8 @@ impl<F: Fifo> Queue<F> {
         guarded.unlock_and_wake(wakes, || engine.interrupt());
     }
 
-    /// Waits for a packet, until `deadline` on the engine's clock (`None`: for ever; a time that
-    /// has passed: looks once, at the engine too).
+    /// Waits for a packet until `deadline`; one that has passed already looks once, at the engine
+    /// too. What is left of the deadline stays there for another call.
     ///
     /// # Errors
     ///
@@ -123,12 +123,31 @@ impl<F: Fifo> Queue<F> {
         &self,
         engine: &impl Engine<F>,
         me: &mut Binding<F>,
-        deadline: Option<u64>,
+        deadline: &mut Deadline,
     ) -> Result<F::Packet, Ended> {
         debug_assert!(self.same(&me.queue));
         let mut wakes = Wakes::new();
-        let mut call = Call::until(deadline);
         let mut guarded = self.lock();
+        if let Some(packet) = guarded.state.take_at_once(me.id, &mut wakes) {
+            guarded.unlock_and_wake(wakes, || engine.interrupt());
+            return Ok(packet);
+        }
+        self.wait(engine, me, deadline, guarded)
+    }
+
+    /// [`get`](Queue::get) when it is not a matter of just taking a packet. A function of its own,
+    /// because the code that each packet runs through is best small: it shares the processor's
+    /// first cache with the kernel's.
+    #[inline(never)]
+    fn wait<'a>(
+        &'a self,
+        engine: &impl Engine<F>,
+        me: &mut Binding<F>,
+        deadline: &mut Deadline,
+        mut guarded: Unlocker<'a, F>,
+    ) -> Result<F::Packet, Ended> {
+        let mut wakes = Wakes::new();
+        let mut call = Call::until(*deadline);
         guarded.state.arrive(me.id);
         let mut next = guarded
             .state
@@ -137,6 +156,7 @@ impl<F: Fifo> Queue<F> {
             match next {
                 Next::Take(packet) => {
                     guarded.unlock_and_wake(wakes, || engine.interrupt());
+                    *deadline = call.deadline;
                     return Ok(packet);
                 }
                 Next::TimedOut => {
@@ -172,7 +192,7 @@ impl<F: Fifo> Queue<F> {
                     me.parker.park(timeout);
                     let now = engine.now();
                     guarded = self.lock();
-                    next = match guarded.state.awake(me.id, &call, now, &mut wakes) {
+                    next = match guarded.state.awake(me.id, &mut call, now, &mut wakes) {
                         Err(next) => next,
                         Ok(()) => guarded
                             .state
@@ -276,10 +296,15 @@ struct Unlocker<'a, F: Fifo> {
 }
 
 impl<F: Fifo> Unlocker<'_, F> {
+    #[inline]
     fn unlock_and_wake(self, wakes: Wakes, interrupt: impl Fn()) {
-        if wakes.is_empty() {
-            return;
+        if !wakes.is_empty() {
+            self.wake(wakes, interrupt);
         }
+    }
+
+    #[inline(never)]
+    fn wake(self, wakes: Wakes, interrupt: impl Fn()) {
         let whom: smallvec::SmallVec<[Option<Arc<Parker>>; 4]> = wakes
             .iter()
             .map(|wake| match wake {

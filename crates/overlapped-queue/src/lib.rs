@@ -76,6 +76,7 @@ pub use driver::{Binding, Queue};
 pub use engine::Engine;
 pub use fifo::Fifo;
 pub use policy::{BACKLOG, Config, QUIET, TICK_MAX, TICK_MIN, WakePolicy};
+pub use state::Deadline;
 pub use stats::Stats;
 
 /// Why [`Queue::get`] came back without a packet.

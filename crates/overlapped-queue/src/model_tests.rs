@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::policy::{QUIET, TICK_MAX};
-use crate::state::{Call, Next, State, Wake, Wakes, WorkerId};
+use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::{Config, Fifo, WakePolicy};
 
 /// The rules as they are stated: a few obvious lines.
@@ -160,9 +160,15 @@ impl Rig {
 
     fn get(&mut self, thread: usize, deadline: Option<u64>) {
         let (id, now) = (self.ids[thread], self.now);
+        let deadline = deadline.map_or(Deadline::Never, Deadline::At);
         let (mut call, mut wakes) = (Call::until(deadline), Wakes::new());
-        self.state.arrive(id);
-        let next = self.state.next(id, &mut call, || now, &mut wakes);
+        let next = match self.state.take_at_once(id, &mut wakes) {
+            Some(packet) => Next::Take(packet),
+            None => {
+                self.state.arrive(id);
+                self.state.next(id, &mut call, || now, &mut wakes)
+            }
+        };
         self.pending.extend(wakes);
         self.act(thread, call, next);
     }
@@ -197,7 +203,7 @@ impl Rig {
                 self.act(thread, call, next);
             }
             Doing::Sleeping(mut call, _) => {
-                let next = match self.state.awake(id, &call, now, &mut wakes) {
+                let next = match self.state.awake(id, &mut call, now, &mut wakes) {
                     Err(next) => next,
                     Ok(()) => self.state.next(id, &mut call, || now, &mut wakes),
                 };

@@ -72,23 +72,47 @@ struct Worker<P> {
     batch_taken: u32,
 }
 
+/// Until when a call of `get` waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Deadline {
+    /// For ever.
+    Never,
+    /// For so long, from the moment when there is nothing to take: a call that need not wait does
+    /// not read the clock.
+    After(Duration),
+    /// Until then, in nanoseconds on the engine's clock. What `After` becomes.
+    At(u64),
+}
+
 /// One call of `get`.
 pub(crate) struct Call {
-    deadline: Option<u64>,
+    pub(crate) deadline: Deadline,
     /// Whether this call has looked into the engine: a poll does so once.
     looked: bool,
 }
 
 impl Call {
-    pub(crate) fn until(deadline: Option<u64>) -> Self {
+    pub(crate) fn until(deadline: Deadline) -> Self {
         Call {
             deadline,
             looked: false,
         }
     }
 
-    fn expired(&self, now: u64) -> bool {
-        self.deadline.is_some_and(|deadline| now >= deadline)
+    /// How much time is left; `None` for ever.
+    fn left(&mut self, now: u64) -> Option<Duration> {
+        if let Deadline::After(timeout) = self.deadline {
+            let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+            self.deadline = Deadline::At(now.saturating_add(timeout));
+        }
+        match self.deadline {
+            Deadline::At(deadline) => Some(Duration::from_nanos(deadline.saturating_sub(now))),
+            _ => None,
+        }
+    }
+
+    fn expired(&mut self, now: u64) -> bool {
+        self.left(now).is_some_and(|left| left.is_zero())
     }
 }
 
@@ -118,6 +142,8 @@ pub(crate) struct State<F: Fifo> {
     /// Mean handler time, as far as measured.
     handler_ns: u64,
     taken_since_harvest: u32,
+    /// After how many packets taken in a row the engine is looked into again.
+    harvest_every: u32,
 
     arrived: u64,
     taken: u64,
@@ -151,6 +177,7 @@ impl<F: Fifo> State<F> {
             quiet: false,
             handler_ns: 0,
             taken_since_harvest: 0,
+            harvest_every: HARVEST_EVERY,
             arrived: 0,
             taken: 0,
             handed_over: 0,
@@ -280,6 +307,25 @@ impl<F: Fifo> State<F> {
 
     // ---- a thread inside get -------------------------------------------------------------------
 
+    /// The usual case of [`arrive`](Self::arrive) and [`next`](Self::next) in one: a packet is there
+    /// and the thread may take it. `None`: nothing was done.
+    #[inline]
+    pub(crate) fn take_at_once(&mut self, me: WorkerId, wakes: &mut Wakes) -> Option<F::Packet> {
+        if self.closed || (self.leader.is_none() && self.harvest_due()) {
+            return None;
+        }
+        let counted = self.worker(me).standing == Standing::Active;
+        if self.active - usize::from(counted) >= self.config.concurrency {
+            return None;
+        }
+        let packet = self.packets.pop()?;
+        self.arrive(me);
+        self.go_out(me);
+        self.count_taken(me);
+        self.settle(false, wakes);
+        Some(packet)
+    }
+
     /// What a thread that is awake inside `get` does now.
     pub(crate) fn next(
         &mut self,
@@ -319,7 +365,7 @@ impl<F: Fifo> State<F> {
         self.sleep(me, call)
     }
 
-    fn lead(&mut self, me: WorkerId, call: &Call) -> Next<F::Packet> {
+    fn lead(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
         self.measure_batch(me);
         self.leader = Some(me);
         if !self.packets.is_empty() || call.expired(self.clock) {
@@ -337,7 +383,7 @@ impl<F: Fifo> State<F> {
         }
     }
 
-    fn sleep(&mut self, me: WorkerId, call: &Call) -> Next<F::Packet> {
+    fn sleep(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
         self.stack.push(me);
         let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
         if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
@@ -349,10 +395,8 @@ impl<F: Fifo> State<F> {
     }
 
     /// How long a waiting thread may sleep: to its deadline, and the watcher to its next tick.
-    fn nap(&self, me: WorkerId, call: &Call) -> Option<Duration> {
-        let until_deadline = call
-            .deadline
-            .map(|deadline| Duration::from_nanos(deadline.saturating_sub(self.clock)));
+    fn nap(&self, me: WorkerId, call: &mut Call) -> Option<Duration> {
+        let until_deadline = call.left(self.clock);
         if self.watcher != Some(me) {
             return until_deadline;
         }
@@ -404,7 +448,7 @@ impl<F: Fifo> State<F> {
     pub(crate) fn awake(
         &mut self,
         me: WorkerId,
-        call: &Call,
+        call: &mut Call,
         now: u64,
         wakes: &mut Wakes,
     ) -> Result<(), Next<F::Packet>> {
@@ -468,10 +512,14 @@ impl<F: Fifo> State<F> {
     /// Afterwards, as long as threads wait, nothing is stranded: either the leader is in the
     /// engine and no packet waits, or somebody is on the way, or (at the limit, or under economy)
     /// a watcher sleeps with a time-out.
+    #[inline]
     fn settle(&mut self, urgent: bool, wakes: &mut Wakes) {
-        if self.closed || self.stack.is_empty() {
-            return;
+        if !self.closed && !self.stack.is_empty() {
+            self.settle_waiters(urgent, wakes);
         }
+    }
+
+    fn settle_waiters(&mut self, urgent: bool, wakes: &mut Wakes) {
         let literal = urgent || self.config.policy == WakePolicy::Windows;
         if literal {
             while self.room()
@@ -647,16 +695,13 @@ impl<F: Fifo> State<F> {
         {
             let mean = clock.saturating_sub(began) / u64::from(worker.batch_taken);
             self.handler_ns = (self.handler_ns * 3 + mean) / 4;
+            let by_time = HARVEST_AFTER.as_nanos() as u64 / self.handler_ns.max(1);
+            self.harvest_every = by_time.clamp(1, u64::from(HARVEST_EVERY)) as u32;
         }
     }
 
     fn harvest_due(&self) -> bool {
-        let by_time = (HARVEST_AFTER.as_nanos() as u64)
-            .checked_div(self.handler_ns)
-            .map_or(HARVEST_EVERY, |k| {
-                k.clamp(1, u64::from(HARVEST_EVERY)) as u32
-            });
-        self.taken_since_harvest >= by_time
+        self.taken_since_harvest >= self.harvest_every
     }
 
     // ---- the end -------------------------------------------------------------------------------

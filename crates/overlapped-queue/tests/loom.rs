@@ -13,7 +13,7 @@ use std::time::Duration;
 use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use overlapped_queue::{Binding, Config, Ended, Engine, Queue, WakePolicy};
+use overlapped_queue::{Binding, Config, Deadline, Ended, Engine, Queue, WakePolicy};
 
 type Packets = VecDeque<u32>;
 
@@ -108,11 +108,11 @@ impl Port {
     }
 
     fn get(&self, me: &mut Binding<Packets>) -> Result<u32, Ended> {
-        self.queue.get(&*self.engine, me, None)
+        self.queue.get(&*self.engine, me, &mut Deadline::Never)
     }
 
     fn poll(&self, me: &mut Binding<Packets>) -> Result<u32, Ended> {
-        self.queue.get(&*self.engine, me, Some(0))
+        self.queue.get(&*self.engine, me, &mut Deadline::At(0))
     }
 
     fn post(&self, packet: u32) {
@@ -177,7 +177,9 @@ fn cc_11_packet_against_timeout_of_the_leader() {
         let waiting = port.clone();
         let worker = thread::spawn(move || {
             let mut me = waiting.bind();
-            waiting.queue.get(&*waiting.engine, &mut me, Some(10))
+            waiting
+                .queue
+                .get(&*waiting.engine, &mut me, &mut Deadline::At(10))
         });
         let time = port.clone();
         let timer = thread::spawn(move || time.engine.pass(10));
@@ -205,7 +207,9 @@ fn cc_11_packet_against_timeout_of_a_follower() {
         let waiting = port.clone();
         let mut me = port.bind();
         let worker = thread::spawn(move || {
-            let got = waiting.queue.get(&*waiting.engine, &mut me, Some(10));
+            let got = waiting
+                .queue
+                .get(&*waiting.engine, &mut me, &mut Deadline::At(10));
             drop(me);
             got
         });

@@ -15,6 +15,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use std::slice;
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -202,19 +203,21 @@ impl System for Epoll {
     }
 
     fn recv(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal> {
-        let fd = fd(endpoint).as_raw_fd();
+        let fd = fd(endpoint);
         retry(|| match into {
             [only] => {
                 // SAFETY: the segment is memory that the operation owns (`Segment::new`), and
                 // the operation is ours for the length of this call.
-                length(unsafe {
-                    libc::recv(fd, only.as_ptr().cast(), only.len(), libc::MSG_DONTWAIT)
-                })
+                let room = unsafe {
+                    slice::from_raw_parts_mut(only.as_ptr().cast::<MaybeUninit<u8>>(), only.len())
+                };
+                let (received, _) = rustix::net::recv(fd, room, RecvFlags::DONTWAIT)?;
+                Ok(received.0.len())
             }
             several => {
                 let mut header = message(several);
                 // SAFETY: as above, for each segment; the header lives until the call returns.
-                length(unsafe { libc::recvmsg(fd, &mut header, libc::MSG_DONTWAIT) })
+                length(unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, libc::MSG_DONTWAIT) })
             }
         })
     }
@@ -226,18 +229,19 @@ impl System for Epoll {
     }
 
     fn send(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
-        let fd = fd(endpoint).as_raw_fd();
+        let fd = fd(endpoint);
         // Without MSG_NOSIGNAL a peer that has gone would end the process.
-        let flags = (SendFlags::NOSIGNAL | SendFlags::DONTWAIT).bits() as i32;
+        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
         retry(|| match from {
             [only] => {
-                // SAFETY: as in `recv`; the system only reads.
-                length(unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) })
+                // SAFETY: as in `recv`, and what is to be sent was initialised by its owner.
+                let bytes = unsafe { slice::from_raw_parts(only.as_ptr(), only.len()) };
+                rustix::net::send(fd, bytes, flags)
             }
             several => {
                 let header = message(several);
                 // SAFETY: as in `recv`; the system only reads.
-                length(unsafe { libc::sendmsg(fd, &header, flags) })
+                length(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, flags.bits() as i32) })
             }
         })
     }

@@ -28,4 +28,4 @@ pub mod sim;
 mod system;
 
 #[cfg(target_os = "linux")]
-pub(crate) use system::{Readiness, Refusal, Role, System};
+pub(crate) use system::{Chosen, Readiness, Refusal, Role, System};

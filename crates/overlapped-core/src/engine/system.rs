@@ -4,9 +4,31 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::epoll::Epoll;
+#[cfg(feature = "sim")]
+use super::sim::Simulated;
 use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
+
+/// The system of a port. Not a box of `dyn System`: each transfer goes through here, and without
+/// the simulation there is only one it can be.
+pub(crate) enum Chosen {
+    Epoll(Epoll),
+    #[cfg(feature = "sim")]
+    Simulated(Simulated),
+}
+
+impl Chosen {
+    #[inline(always)]
+    pub(crate) fn get(&self) -> &dyn System {
+        match self {
+            Chosen::Epoll(epoll) => epoll,
+            #[cfg(feature = "sim")]
+            Chosen::Simulated(simulated) => simulated,
+        }
+    }
+}
 
 /// What a socket is when it is associated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

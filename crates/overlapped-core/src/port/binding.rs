@@ -57,7 +57,7 @@ pub(super) fn bound<R>(
         let inner: Weak<PortInner> = Arc::downgrade(port);
         let interrupt = move || {
             if let Some(port) = inner.upgrade() {
-                port.system.interrupt();
+                port.system().interrupt();
             }
         };
         taken.0 = None;

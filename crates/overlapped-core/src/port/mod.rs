@@ -8,17 +8,17 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use overlapped_queue::{Config, Ended, Engine, Fifo, Queue};
+use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue};
 
 use crate::engine::epoll::Epoll;
 use crate::engine::readiness::{Linger, SocketState, Table};
-use crate::engine::{Readiness, System};
+use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Operation, OperationList};
 use crate::{GetError, Options, Socket, Stats};
 
 pub(crate) struct PortInner {
     queue: Queue<ItemList>,
-    system: Box<dyn System>,
+    system: Chosen,
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
@@ -45,16 +45,16 @@ impl Port {
     ///
     /// When the system has no descriptors or no memory left.
     pub fn new(options: &Options) -> io::Result<Port> {
-        Ok(Self::on(options, Box::new(Epoll::new()?)))
+        Ok(Self::on(options, Chosen::Epoll(Epoll::new()?)))
     }
 
     /// Makes a port on a simulated network.
     #[cfg(feature = "sim")]
     pub fn simulated(options: &Options, network: &crate::engine::sim::Network) -> Port {
-        Self::on(options, network.system())
+        Self::on(options, Chosen::Simulated(network.system()))
     }
 
-    fn on(options: &Options, system: Box<dyn System>) -> Port {
+    fn on(options: &Options, system: Chosen) -> Port {
         let concurrency = match options.concurrency {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
@@ -119,8 +119,7 @@ impl Port {
     pub fn get(&self, timeout: Option<Duration>) -> Result<Operation, GetError> {
         let inner = &*self.inner;
         inner.fork.check().map_err(GetError::Failed)?;
-        let deadline = timeout.map(|timeout| inner.deadline(timeout));
-        binding::bound(&self.inner, |me| inner.get(me, deadline))
+        binding::bound(&self.inner, |me| inner.get(me, timeout))
     }
 
     /// Waits for a packet and takes up to `most` that are there then (GX-1).
@@ -142,9 +141,8 @@ impl Port {
         }
         let inner = &*self.inner;
         inner.fork.check().map_err(GetError::Failed)?;
-        let deadline = timeout.map(|timeout| inner.deadline(timeout));
         binding::bound(&self.inner, |me| {
-            into.push(inner.get(me, deadline)?);
+            into.push(inner.get(me, timeout)?);
             let mut taken = 1;
             let mut items = ItemList::default();
             inner.queue.take_more(me, most - 1, &mut items);
@@ -184,8 +182,8 @@ impl Port {
     /// A snapshot of the counts.
     pub fn stats(&self) -> Stats {
         Stats {
-            engine: self.inner.system.name(),
-            engine_reason: self.inner.system.reason(),
+            engine: self.inner.system().name(),
+            engine_reason: self.inner.system().reason(),
             sockets: self.inner.table.len(),
             queue: self.inner.queue.stats(),
         }
@@ -193,8 +191,9 @@ impl Port {
 }
 
 impl PortInner {
+    #[inline]
     pub(crate) fn system(&self) -> &dyn System {
-        &*self.system
+        self.system.get()
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -207,18 +206,19 @@ impl PortInner {
 
     fn deadline(&self, timeout: Duration) -> u64 {
         let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        self.system.now().saturating_add(timeout)
+        self.system().now().saturating_add(timeout)
     }
 
     fn get(
         &self,
         me: &mut overlapped_queue::Binding<ItemList>,
-        deadline: Option<u64>,
+        timeout: Option<Duration>,
     ) -> Result<Operation, GetError> {
+        let mut deadline = timeout.map_or(Deadline::Never, Deadline::After);
         loop {
             let item = self
                 .queue
-                .get(self, me, deadline)
+                .get(self, me, &mut deadline)
                 .map_err(|ended| match ended {
                     Ended::TimedOut => GetError::TimedOut,
                     Ended::Closed => GetError::Closed,
@@ -262,7 +262,7 @@ impl PortInner {
     pub(crate) fn linger(&self, socket: &Arc<SocketState>) {
         if self.linger.add(self.deadline(self.linger_for), socket) {
             // The leader may be waiting for longer than that.
-            self.system.interrupt();
+            self.system().interrupt();
         }
     }
 }
@@ -272,27 +272,27 @@ impl Engine<ItemList> for PortInner {
         let timeout = match self.linger.earliest() {
             u64::MAX => timeout,
             earliest => {
-                let left = Duration::from_nanos(earliest.saturating_sub(self.system.now()));
+                let left = Duration::from_nanos(earliest.saturating_sub(self.system().now()));
                 Some(timeout.map_or(left, |timeout| timeout.min(left)))
             }
         };
         // Only the leader is in here, so nobody contends for the buffer.
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
-        self.system.wait(timeout, &mut |token, readiness| {
+        self.system().wait(timeout, &mut |token, readiness| {
             reports.push((token, readiness))
         });
         self.table.deliver(&mut reports, into);
         drop(reports);
         if self.linger.earliest() != u64::MAX {
-            self.linger.expire(self.system.now());
+            self.linger.expire(self.system().now());
         }
     }
 
     fn interrupt(&self) {
-        self.system.interrupt();
+        self.system().interrupt();
     }
 
     fn now(&self) -> u64 {
-        self.system.now()
+        self.system().now()
     }
 }

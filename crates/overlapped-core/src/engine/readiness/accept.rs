@@ -12,6 +12,7 @@ use crate::operation::{Kind, Segment};
 ///
 /// One that also wants the first data moves on to the new connection and waits there, so that a
 /// silent client holds up nobody but itself (AX-4).
+#[inline(never)]
 pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
     match turn.system.accept(turn.endpoint) {
         Ok((endpoint, peer)) => {
@@ -39,6 +40,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
 }
 
 /// On the accepted connection: the first data, or the peer's end (success with 0 bytes).
+#[inline(never)]
 pub(super) fn attempt_first_data(turn: &mut Turn<'_>) -> Attempt {
     let first = turn
         .operations

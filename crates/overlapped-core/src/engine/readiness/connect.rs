@@ -9,6 +9,7 @@ use crate::Status;
 use crate::engine::Refusal;
 
 /// Advances the connect at the front: begins it, looks how it stands, sends its data.
+#[inline(never)]
 pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
     let connected = match turn.socket.phase() {
         Phase::Connected => Ok(()),

@@ -5,6 +5,7 @@ use crate::Status;
 use crate::engine::Refusal;
 
 /// All that was queued before it is out: tells the peer that nothing follows (DX-1).
+#[inline(never)]
 pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
     match turn.system.shutdown_send(turn.endpoint) {
         // A connection that is gone is disconnected too.

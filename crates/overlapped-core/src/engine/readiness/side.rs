@@ -104,15 +104,16 @@ impl Side {
     /// The system reports. `true`: the caller must queue the side now.
     pub(super) fn report(&self, hangup: bool) -> bool {
         let bits = if hangup { READY | HANGUP } else { READY };
-        // Nothing new, and nobody waits: whoever clears the bit later calls after that, and the
-        // call sees what is reported here.
-        if self.bits.load(Acquire) & (bits | WANTED) == bits {
-            return false;
-        }
-        if self.bits.fetch_or(bits, AcqRel) & WANTED == 0 {
-            return false;
-        }
-        self.bits.fetch_and(!WANTED, AcqRel) & WANTED != 0 && self.schedule()
+        let after = |before: u8| match before | bits {
+            wanted if wanted & WANTED != 0 => wanted & !WANTED | SCHEDULED,
+            // If this changes nothing there is nothing new, and nobody waits: whoever clears the
+            // bit later calls after that, and the call sees what is reported here.
+            unwanted => unwanted,
+        };
+        let changed = |before| (after(before) != before).then_some(after(before));
+        self.bits
+            .fetch_update(AcqRel, Acquire, changed)
+            .is_ok_and(|before| before & (WANTED | SCHEDULED) == WANTED)
     }
 
     /// Claims the side's place in the port's queue. `false`: it is queued already.
@@ -120,9 +121,17 @@ impl Side {
         self.bits.fetch_or(SCHEDULED, AcqRel) & SCHEDULED == 0
     }
 
-    /// The side was taken out of the port's queue.
-    pub(super) fn taken(&self) {
-        self.bits.fetch_and(!SCHEDULED, AcqRel);
+    /// The side was taken out of the port's queue. The caller holds the lane, and calls [`serve`]
+    /// next: the first call is for what was reported so far.
+    ///
+    /// [`serve`]: Side::serve
+    pub(super) fn taken(&self, lane: &Lane) {
+        let ended = if lane.operations.is_empty() {
+            SCHEDULED
+        } else {
+            SCHEDULED | READY
+        };
+        self.bits.fetch_and(!ended, AcqRel);
     }
 
     pub(super) fn is_ready(&self) -> bool {
@@ -164,11 +173,7 @@ impl Side {
                 break;
             };
             if let Some(status) = socket.broken() {
-                while let Some(mut operation) = lane.operations.pop() {
-                    let bytes = operation.bytes();
-                    operation.finish(status, bytes);
-                    served.done.push(operation);
-                }
+                end_all(&mut lane.operations, status, &mut served.done);
                 break;
             }
             if calls == CALLS_PER_TURN {
@@ -218,5 +223,15 @@ impl Side {
             socket.lane_drained(self.direction, lane, &mut served.done);
         }
         served
+    }
+}
+
+/// The connection has failed, and so do the operations that still wait.
+#[cold]
+fn end_all(operations: &mut OperationList, status: Status, done: &mut OperationList) {
+    while let Some(mut operation) = operations.pop() {
+        let bytes = operation.bytes();
+        operation.finish(status, bytes);
+        done.push(operation);
     }
 }

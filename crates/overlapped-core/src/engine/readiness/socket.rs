@@ -227,8 +227,8 @@ impl SocketState {
     /// completed is its packet. The others go to the queue by way of `rest`.
     fn take_turn(self: &Arc<Self>, direction: Direction, rest: &mut ItemList) -> Option<Operation> {
         let side = self.side(direction);
-        side.taken();
         let mut lane = side.lock();
+        side.taken(&lane);
         let mut served = side.serve(self, &mut lane);
         drop(lane);
         let first = served.done.pop();
@@ -237,12 +237,20 @@ impl SocketState {
     }
 
     /// A side has no operation left: does what waited for that.
+    #[inline]
     pub(super) fn lane_drained(
         &self,
         direction: Direction,
         lane: &mut Lane,
         done: &mut OperationList,
     ) {
+        if self.has(SHUT_WHEN_DRAINED | CLOSED) || self.listener.is_some() {
+            self.do_what_waited(direction, lane, done);
+        }
+    }
+
+    #[cold]
+    fn do_what_waited(&self, direction: Direction, lane: &mut Lane, done: &mut OperationList) {
         if self.listener.is_some() {
             self.hand_over_connection(lane, done);
             return;

@@ -68,3 +68,4 @@ pub use network::Network;
 pub use peer::{Peer, Server};
 pub use random::Random;
 pub use socket::SimSocket;
+pub(crate) use system::Simulated;

@@ -13,7 +13,6 @@ use super::peer::{Peer, Server};
 use super::socket::SimSocket;
 use super::state::State;
 use super::system::Simulated;
-use crate::engine::System;
 
 /// A simulated network; cloning gives another handle to the same one.
 ///
@@ -201,8 +200,8 @@ impl Network {
 
     // ---- inside --------------------------------------------------------------------------------
 
-    pub(crate) fn system(&self) -> Box<dyn System> {
-        Box::new(Simulated::new(self.clone()))
+    pub(crate) fn system(&self) -> Simulated {
+        Simulated::new(self.clone())
     }
 
     /// Lets everything happen that is scheduled up to then, and sets the clock.

@@ -11,7 +11,7 @@ use crate::engine::{Readiness, Refusal, Role, System};
 use crate::operation::Segment;
 
 /// One port's view of the network.
-pub(super) struct Simulated {
+pub(crate) struct Simulated {
     network: Network,
     /// Which port's.
     index: usize,
