@@ -60,9 +60,11 @@ impl<F: Fifo> Queue<F> {
     ) -> Result<Binding<F>, std::collections::TryReserveError> {
         let parker = Arc::new(Parker::new());
         let mut guarded = self.lock();
+        // For the new place, if it needs one: the machine fills places from the front.
+        guarded.parkers.try_reserve(1)?;
         let id = guarded.state.bind()?;
         if guarded.parkers.len() <= id {
-            guarded.parkers.resize(id + 1, None);
+            guarded.parkers.push(None);
         }
         guarded.parkers[id] = Some(parker.clone());
         drop(guarded);

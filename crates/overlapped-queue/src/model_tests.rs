@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::policy::{QUIET, TICK_MAX};
+use crate::policy::{BACKLOG, QUIET, TICK_MAX};
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::{Config, Fifo, WakePolicy};
 
@@ -130,7 +130,10 @@ impl Rig {
                 }
                 Next::TimedOut | Next::Closed => self.threads[thread] = Doing::Out,
                 Next::Sleep { timeout } => {
-                    let until = timeout.map(|timeout| self.now + timeout.as_nanos() as u64);
+                    let until = timeout.map(|timeout| {
+                        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+                        self.now.saturating_add(timeout)
+                    });
                     self.threads[thread] = Doing::Sleeping(call, until);
                 }
                 Next::Lead {
@@ -302,6 +305,12 @@ impl Rig {
         self.threads[thread] = Doing::Out;
     }
 
+    /// I/O finishes; nobody need have seen it yet.
+    fn finish(&mut self) {
+        self.finished.push_back(self.next_packet);
+        self.next_packet += 1;
+    }
+
     fn block(&mut self, thread: usize) {
         let mut wakes = Wakes::new();
         if self.state.block(self.ids[thread], &mut wakes) {
@@ -436,11 +445,7 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
                 (_, Doing::Blocked) => rig.unblock(thread),
                 (_, Doing::Gone) => rig.bind(thread),
                 (9..11, _) => rig.post(None),
-                (11..13, _) => {
-                    // I/O finishes; nobody need have seen it yet.
-                    rig.finished.push_back(rig.next_packet);
-                    rig.next_packet += 1;
-                }
+                (11..13, _) => rig.finish(),
                 (13, _) => rig.now += random.below(2_000_000) as u64,
                 _ if !rig.pending.is_empty() => {
                     let which = random.below(rig.pending.len());
@@ -676,4 +681,167 @@ fn cx_10_a_closed_queue_gives_back_what_is_queued_and_ends_waits() {
     assert!(!rig.waits(1));
     assert!(rig.state.push(9, None, &mut Wakes::new()).is_some());
     assert_eq!(rig.got, [(0, 0)]);
+}
+
+/// A rescue is for those who have been away, not for those whose going out nobody timed.
+#[test]
+fn cc_4_a_worker_with_short_handlers_is_never_presumed_blocked() {
+    let mut rig = Rig::new(Config::new(2), 3);
+    for _ in 0..60 {
+        rig.post(None);
+    }
+    rig.rest();
+    // A second of handlers of 5 ms, half the bound, while nobody waits and so nobody watches.
+    for _ in 0..10 {
+        for thread in [0, 1] {
+            rig.get(thread, None);
+        }
+        rig.pass(Config::RESCUE_AFTER / 2);
+    }
+    rig.get(2, None);
+    for _ in 0..10 {
+        for thread in [0, 1] {
+            rig.get(thread, None);
+            rig.pass(Config::RESCUE_AFTER / 4);
+        }
+    }
+    let stats = rig.state.stats();
+    assert_eq!((stats.rescues, stats.active), (0, 2));
+}
+
+#[test]
+fn cc_9_who_comes_back_from_a_block_has_the_whole_bound_again() {
+    let mut rig = Rig::new(Config::new(1), 3);
+    for _ in 0..20 {
+        rig.post(None);
+    }
+    for thread in 0..3 {
+        rig.get(thread, None);
+    }
+    // Seen out before it blocks.
+    rig.pass(Config::RESCUE_AFTER / 2);
+    rig.block(0);
+    rig.rest();
+    for _ in 0..4 {
+        rig.pass(Config::RESCUE_AFTER / 2);
+        rig.get(2, None);
+    }
+    rig.unblock(0);
+    rig.get(2, None);
+    rig.pass(Config::RESCUE_AFTER / 2);
+    assert_eq!(rig.state.stats().rescues, 0);
+    rig.pass(Config::RESCUE_AFTER * 2);
+    // It and the other one.
+    assert_eq!(rig.state.stats().rescues, 2);
+}
+
+#[test]
+fn a_get_within_a_block_counts_once() {
+    let mut rig = economy(1, 1);
+    rig.post(None);
+    rig.post(None);
+    rig.get(0, None);
+    rig.block(0);
+    rig.get(0, None);
+    rig.unblock(0);
+    assert_eq!(rig.state.stats().active, 1);
+    rig.post(None);
+    rig.get(0, None);
+    assert_eq!(rig.got, [(0, 0), (0, 1), (0, 2)]);
+}
+
+#[test]
+fn a_rescue_bound_may_be_as_long_as_a_duration_can_be() {
+    for policy in [WakePolicy::Economy, WakePolicy::Windows] {
+        let config = Config {
+            policy,
+            rescue_after: Some(Duration::MAX),
+            ..Config::new(1)
+        };
+        let mut rig = Rig::new(config, 2);
+        rig.post(None);
+        rig.post(None);
+        rig.get(0, None);
+        rig.get(1, None);
+        rig.pass(Config::RESCUE_AFTER * 100);
+        assert_eq!(rig.state.stats().rescues, 0);
+        rig.get(0, None);
+        assert_eq!(rig.got, [(0, 0), (0, 1)]);
+    }
+}
+
+/// The mean of handlers' times must not contain a sleep that lies between handler and engine.
+#[test]
+fn sleep_is_no_handlers_time() {
+    let micros = |n| Duration::from_micros(n).as_nanos() as u64;
+    let mut state: State<VecDeque<u32>> = State::new(Config::new(2));
+    let (a, b) = (state.bind().unwrap(), state.bind().unwrap());
+    let wakes = &mut Wakes::new();
+    let (mut by_a, mut by_b) = (Call::until(Deadline::Never), Call::until(Deadline::Never));
+    let leads = |next| assert!(matches!(next, Next::Lead { .. }), "{next:?}");
+
+    state.arrive(a);
+    leads(state.next(a, &mut by_a, || 0, wakes));
+    state.back_from_engine(a, &mut VecDeque::from([1]), micros(10), wakes);
+    assert_eq!(
+        state.next(a, &mut by_a, || micros(10), wakes),
+        Next::Take(1)
+    );
+    state.arrive(b);
+    leads(state.next(b, &mut by_b, || micros(12), wakes));
+    // Its handler took 5 us; then it sleeps for ten seconds, and leads when the other one goes.
+    state.arrive(a);
+    let next = state.next(a, &mut by_a, || micros(15), wakes);
+    assert!(matches!(next, Next::Sleep { .. }), "{next:?}");
+    let mut now = micros(10_000_000);
+    state.back_from_engine(b, &mut VecDeque::from([2]), now, wakes);
+    assert_eq!(state.next(b, &mut by_b, || now, wakes), Next::Take(2));
+    while state.awake(a, &mut by_a, now, wakes).is_err() {
+        now += micros(1000);
+    }
+    leads(state.next(a, &mut by_a, || now, wakes));
+    assert!(state.mean_handler_time() < Duration::from_millis(1));
+}
+
+#[test]
+fn economy_a_backlog_that_is_worth_it_wakes_another_at_once() {
+    let mut rig = economy(2, 2);
+    rig.get(0, None);
+    for _ in 0..8 {
+        rig.finish();
+        rig.rest();
+        rig.now += BACKLOG.as_nanos() as u64 / 4;
+        rig.get(0, None);
+    }
+    rig.get(1, None);
+    let before = rig.got.len();
+    rig.finish();
+    rig.finish();
+    rig.rest();
+    assert_eq!(
+        rig.got.len(),
+        before + 1,
+        "one that waits is not worth a wake"
+    );
+    rig.get(0, None);
+    rig.get(0, None);
+    let before = rig.got.len();
+    for _ in 0..12 {
+        rig.finish();
+    }
+    rig.rest();
+    assert_eq!(rig.got.len(), before + 2);
+}
+
+#[test]
+fn completions_from_outside_are_handed_over() {
+    let mut rig = economy(2, 2);
+    rig.get(0, None);
+    rig.get(1, None);
+    let mut wakes = Wakes::new();
+    let mut packets = VecDeque::from([7, 8]);
+    rig.state.push_all(&mut packets, None, &mut wakes);
+    rig.pending.extend(wakes);
+    rig.rest();
+    assert_eq!(rig.got, [(1, 7), (0, 8)]);
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub enum WakePolicy {
     /// Wake another worker only when that is worth more than it costs; no packet waits longer than
-    /// about [`TICK_MAX`] while a worker is free and fewer than the limit are active.
+    /// two ticks, at most [`TICK_MAX`] each, while a worker is free and fewer than the limit are active.
     #[default]
     Economy,
     /// The literal rule of Windows: wake for every packet while fewer than the limit are active.

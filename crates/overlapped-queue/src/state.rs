@@ -64,8 +64,8 @@ enum Order<P> {
 struct Worker<P> {
     standing: Standing,
     order: Order<P>,
-    /// When it last went out, on the coarse clock.
-    out_at: u64,
+    /// When the watcher first saw that it is out and active, since it last went out.
+    seen_out: Option<u64>,
     /// When it last left the engine, and how many packets it took since: the means of the handler
     /// time. Only a worker that comes back to the engine is measured, so waiting never counts.
     batch_began: Option<u64>,
@@ -195,7 +195,7 @@ impl<F: Fifo> State<F> {
         let worker = Worker {
             standing: Standing::Fresh,
             order: Order::None,
-            out_at: 0,
+            seen_out: None,
             batch_began: None,
             batch_taken: 0,
         };
@@ -244,9 +244,13 @@ impl<F: Fifo> State<F> {
 
     /// It runs again, and counts at once, whatever the limit (CC-9).
     pub(crate) fn unblock(&mut self, me: WorkerId) {
-        debug_assert_eq!(self.worker(me).standing, Standing::Released);
-        self.worker(me).standing = Standing::Active;
-        self.active += 1;
+        let worker = self.worker(me);
+        // If it has called `get` meanwhile it counts already.
+        if worker.standing == Standing::Released {
+            worker.standing = Standing::Active;
+            worker.seen_out = None;
+            self.active += 1;
+        }
     }
 
     /// A thread enters `get` and so gives up its count (CC-5).
@@ -259,10 +263,9 @@ impl<F: Fifo> State<F> {
 
     /// A thread leaves `get`, for whatever reason, and counts from now on (CC-4).
     fn go_out(&mut self, me: WorkerId) {
-        let clock = self.clock;
         let worker = self.worker(me);
         worker.standing = Standing::Active;
-        worker.out_at = clock;
+        worker.seen_out = None;
         self.active += 1;
         if self.watcher == Some(me) {
             self.watcher = None;
@@ -389,6 +392,8 @@ impl<F: Fifo> State<F> {
         if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
             self.watch(me);
         }
+        // What follows is not a handler's time.
+        self.worker(me).batch_began = None;
         Next::Sleep {
             timeout: self.nap(me, call),
         }
@@ -530,7 +535,8 @@ impl<F: Fifo> State<F> {
         }
         if self.room() && !self.look_under_way {
             let engine_is_empty = literal && self.leader.is_none();
-            let backlog = self.packets.len() as u64 * self.handler_ns > BACKLOG.as_nanos() as u64;
+            let work = (self.packets.len() as u64).saturating_mul(self.handler_ns);
+            let backlog = work > BACKLOG.as_nanos() as u64;
             if engine_is_empty || backlog {
                 self.tell_to_look(wakes);
             }
@@ -582,8 +588,10 @@ impl<F: Fifo> State<F> {
         if !matches!(self.worker(id).order, Order::None) {
             return;
         }
+        // It begins to watch when it has read the clock.
         self.worker(id).order = Order::Watch;
-        self.watch(id);
+        self.watcher = Some(id);
+        self.interval = self.shortest_interval();
         self.wake(id, wakes);
     }
 
@@ -624,6 +632,7 @@ impl<F: Fifo> State<F> {
         self.taken_at_tick = self.taken;
         self.moved_at = self.clock;
         self.interval = self.shortest_interval();
+        self.presume_blocked();
     }
 
     /// Where only a rescue can be needed, ticks are as rare as rescues.
@@ -667,16 +676,19 @@ impl<F: Fifo> State<F> {
         false
     }
 
-    /// The rescue release: no longer counts workers that have been away too long.
+    /// The rescue release: no longer counts workers that have been away too long. Their time
+    /// begins when this first sees them out: nobody reads a clock for each packet. So it is at
+    /// least the bound, and by as much more as lies between two looks.
     fn presume_blocked(&mut self) {
         let Some(rescue) = self.config.rescue_after else {
             return;
         };
-        // `out_at` is on the coarse clock and may be early by up to one interval.
-        let bound = (rescue + self.interval).as_nanos() as u64;
+        let bound = u64::try_from(rescue.as_nanos()).unwrap_or(u64::MAX);
         let clock = self.clock;
-        for worker in self.workers.iter_mut().flatten() {
-            if worker.standing == Standing::Active && clock.saturating_sub(worker.out_at) >= bound {
+        let active = |worker: &&mut Worker<F::Packet>| worker.standing == Standing::Active;
+        for worker in self.workers.iter_mut().flatten().filter(active) {
+            let seen = *worker.seen_out.get_or_insert(clock);
+            if clock.saturating_sub(seen) >= bound {
                 worker.standing = Standing::Released;
                 self.active -= 1;
                 self.rescues += 1;
@@ -742,6 +754,11 @@ impl<F: Fifo> State<F> {
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> &[WorkerId] {
         &self.stack
+    }
+
+    #[cfg(test)]
+    pub(crate) fn mean_handler_time(&self) -> Duration {
+        Duration::from_nanos(self.handler_ns)
     }
 
     /// How many have a packet in their slot that they have not picked up.
