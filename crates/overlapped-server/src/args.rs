@@ -7,9 +7,11 @@
     reason = "in the help, [::] is an address"
 )]
 
+use std::ffi::OsString;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
 use crate::listen;
 use crate::log::Format;
@@ -44,6 +46,31 @@ pub struct Cli {
     /// The options of serving.
     #[command(flatten)]
     pub serve: ServeArgs,
+}
+
+impl Cli {
+    /// Reads a command line.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with it, or the text that it asked for.
+    pub fn read<W>(words: impl IntoIterator<Item = W>) -> Result<Self, clap::Error>
+    where
+        W: Into<OsString> + Clone,
+    {
+        let cli = Self::try_parse_from(words)?;
+        let serve = match &cli.command {
+            Some(Command::Serve(serve)) => serve,
+            _ => &cli.serve,
+        };
+        if serve.prefix && serve.mode != ModeArg::Print {
+            return Err(Self::command().error(
+                ErrorKind::ArgumentConflict,
+                "--prefix is for lines that are printed: use it with --mode print",
+            ));
+        }
+        Ok(cli)
+    }
 }
 
 const AFTER: &str = "\
@@ -122,6 +149,7 @@ pub struct ServeArgs {
         long,
         value_name = "N",
         default_value_t = 0,
+        value_parser = some_or_zero,
         allow_negative_numbers = true
     )]
     pub concurrency: usize,
@@ -130,7 +158,7 @@ pub struct ServeArgs {
     ///
     /// Those beyond the concurrency value replace threads that block. This server's hardly ever
     /// do, so one spare thread for each active one is plenty; spare threads sleep and cost nothing.
-    #[arg(long, value_name = "N", value_parser = count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", value_parser = some, allow_negative_numbers = true)]
     pub workers: Option<usize>,
 
     /// How many completion ports to use
@@ -138,7 +166,7 @@ pub struct ServeArgs {
     /// Each has listeners and workers of its own, and the system spreads the connections over them
     /// (SO_REUSEPORT). One port feeds a handful of processors; more than one are for machines with
     /// many.
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = count, allow_negative_numbers = true)]
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = some, allow_negative_numbers = true)]
     pub ports: usize,
 
     /// How operations are performed
@@ -236,6 +264,24 @@ fn count(text: &str) -> Result<usize, String> {
     }
 }
 
+/// More threads, or ports with threads, than that are a slip of the keyboard on any machine.
+const SOME: usize = 4096;
+
+fn some(text: &str) -> Result<usize, String> {
+    count(text).and_then(at_most_some)
+}
+
+fn some_or_zero(text: &str) -> Result<usize, String> {
+    count_or_zero(text).and_then(at_most_some)
+}
+
+fn at_most_some(count: usize) -> Result<usize, String> {
+    match count {
+        0..=SOME => Ok(count),
+        _ => Err(format!("it must be at most {SOME}")),
+    }
+}
+
 fn count_or_zero(text: &str) -> Result<usize, String> {
     text.parse()
         .map_err(|_| "it must be a whole number, and not a negative one".to_owned())
@@ -282,12 +328,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     fn parse(words: &[&str]) -> Result<Cli, String> {
-        Cli::try_parse_from([&["overlapped"], words].concat()).map_err(|error| one_line(&error))
+        Cli::read([&["overlapped"], words].concat()).map_err(|error| one_line(&error))
     }
 
     #[test]
@@ -298,8 +342,8 @@ mod tests {
     #[test]
     fn options_mean_the_same_with_and_without_the_subcommand() {
         for words in [
-            &["--mode", "echo", "--prefix"][..],
-            &["serve", "--mode", "echo", "--prefix"],
+            &["--mode", "echo", "--verbose"][..],
+            &["serve", "--mode", "echo", "--verbose"],
         ] {
             let cli = parse(words).unwrap();
             let serve = match cli.command {
@@ -307,7 +351,7 @@ mod tests {
                 _ => cli.serve,
             };
             assert_eq!(serve.mode, ModeArg::Echo);
-            assert!(serve.prefix);
+            assert!(serve.verbose);
             assert_eq!(serve.listen, ["127.0.0.1:4567"]);
         }
     }
@@ -329,11 +373,12 @@ mod tests {
             "1.5",
             "5m30",
             "99999999999",
-            "4294967295d1h ",
+            "1d x",
         ] {
-            let result = duration(bad);
-            assert!(result.is_err() || bad.starts_with("4294967295d"), "{bad}");
+            assert!(duration(bad).is_err(), "{bad}");
         }
+        let longest = Duration::from_secs(u64::from(u32::MAX) * 86_400);
+        assert_eq!(duration("4294967295d"), Ok(longest));
     }
 
     #[test]
@@ -348,6 +393,10 @@ mod tests {
             (&["--idle-timeout", "soon"], "500ms"),
             (&["sreve"], "serve"),
             (&["--concurrency", "-1"], "--concurrency"),
+            (&["--concurrency", "9223372036854775808"], "at most 4096"),
+            (&["--workers", "1000000"], "at most 4096"),
+            (&["--ports", "5000"], "at most 4096"),
+            (&["--mode", "echo", "--prefix"], "--mode print"),
         ] {
             let error = parse(words).unwrap_err();
             assert!(error.contains(says), "{words:?}: {error}");

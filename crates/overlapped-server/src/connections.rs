@@ -207,6 +207,13 @@ impl Connections {
     pub fn tick(&self) -> Passed {
         let mut all = self.lock();
         let still_full = !all.held.is_empty();
+        if all.draining {
+            // Nothing is accepted, so nothing is too much any more, and that is no news.
+            return Passed {
+                retry: std::mem::take(&mut all.starved),
+                ..Passed::default()
+            };
+        }
         Passed {
             retry: std::mem::take(&mut all.starved),
             room_again: !still_full && all.full.is_over(),

@@ -48,6 +48,7 @@ pub mod connections;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod logger;
 pub mod manual;
 pub mod output;
 pub mod serve;

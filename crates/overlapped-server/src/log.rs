@@ -2,14 +2,11 @@
 //!
 //! Each thing that can be told is an [`Event`], with a name, a level and fields for programs and a
 //! sentence for people. The text format has the sentence, the JSON format has all of it, one object
-//! per line. Times are UTC.
-//!
-//! A log that cannot be written is no reason to stop serving, so errors in writing it are ignored.
+//! per line. Times are UTC. How the lines get out is the [logger](crate::logger)'s business.
 
 use std::fmt::{self, Write as _};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::connection::{Connection, Ended};
@@ -97,6 +94,11 @@ pub enum Event<'a> {
         /// How many receives are not printed.
         unprinted: usize,
     },
+    /// Lines of this log that nobody read.
+    Unread {
+        /// How many.
+        lines: u64,
+    },
     /// What was done.
     Summary(&'a Summary),
     /// The server ends because something failed.
@@ -126,6 +128,7 @@ impl Event<'_> {
             Event::Closed { .. } => ("closed", "info"),
             Event::Draining { .. } => ("draining", "info"),
             Event::CutOff { .. } => ("cut-off", "warning"),
+            Event::Unread { .. } => ("unread", "warning"),
             Event::Summary(_) => ("summary", "info"),
             Event::Failed { .. } => ("failed", "error"),
         }
@@ -156,6 +159,7 @@ impl Event<'_> {
                 }
             }
             Event::Full { most } => field("connections", Count(*most as u64)),
+            Event::Unread { lines } => field("lines", Count(*lines)),
             Event::RoomAgain | Event::ShortageOver => {}
             Event::Starved { error, open } => {
                 field("error", Text(error));
@@ -267,45 +271,32 @@ impl fmt::Display for Event<'_> {
                 Counted(*open as u64, "connection"),
                 Counted(*unprinted as u64, "receive")
             ),
+            Event::Unread { lines } => write!(
+                f,
+                "{} of this log left out, because standard error was not read",
+                Counted(*lines, "line")
+            ),
             Event::Summary(summary) => summary.fmt(f),
             Event::Failed { message } => f.write_str(message),
         }
     }
 }
 
-/// Writes events, a line each, with one call for each line.
-pub struct Logger {
-    format: Format,
-    to: Mutex<Box<dyn io::Write + Send>>,
-}
-
-impl Logger {
-    /// Writes them to `to` in this format.
-    pub fn new(format: Format, to: impl io::Write + Send + 'static) -> Self {
-        Logger {
-            format,
-            to: Mutex::new(Box::new(to)),
-        }
-    }
-}
-
-impl Log for Logger {
-    fn log(&self, event: &Event<'_>) {
-        let now = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        let time = Time {
-            seconds: now.as_secs(),
-            millis: now.subsec_millis(),
-        };
-        let mut line = match self.format {
-            Format::Text => text(event, time),
-            Format::Json => json(event, time),
-        };
-        line.push('\n');
-        let mut to = self.to.lock().unwrap_or_else(PoisonError::into_inner);
-        let _ = to.write_all(line.as_bytes()).and_then(|()| to.flush());
-    }
+/// The line for an event that happens now.
+pub fn line(event: &Event<'_>, format: Format) -> String {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let time = Time {
+        seconds: now.as_secs(),
+        millis: now.subsec_millis(),
+    };
+    let mut line = match format {
+        Format::Text => text(event, time),
+        Format::Json => json(event, time),
+    };
+    line.push('\n');
+    line
 }
 
 fn text(event: &Event<'_>, time: Time) -> String {

@@ -5,12 +5,11 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use clap::Parser;
 use overlapped_server::args::{Cli, Command, one_line};
 use overlapped_server::{manual, serve};
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let cli = match Cli::read(std::env::args_os()) {
         Ok(cli) => cli,
         // Help and version, which were asked for.
         Err(error) if !error.use_stderr() => return exit_code(error.print()),

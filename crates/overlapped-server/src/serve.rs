@@ -5,10 +5,11 @@
 //! signals   tells main of the first signal, ends the process at the second
 //! worker    gets packets and has the server handle them; several at each port
 //! output    writes standard output (print mode only)
+//! log       writes standard error
 //! ```
 //!
-//! A worker never blocks but for the log, so a port's concurrency value alone would do for their
-//! number; see `--workers`.
+//! A worker never blocks, so a port's concurrency value alone would do for their number; see
+//! `--workers`.
 
 use std::io;
 use std::net::TcpListener;
@@ -23,13 +24,17 @@ use overlapped::{CompletionPort, GetError};
 
 use crate::args::ServeArgs;
 use crate::connection::ServerPort;
-use crate::log::{Event, Log, Logger};
+use crate::log::{Event, Log};
+use crate::logger::Logger;
 use crate::output::writer::Writer;
 use crate::server::{Mode, Server, Settings};
 use crate::{limits, listen, signals};
 
 /// How long the end may take.
 pub const DRAIN: Duration = Duration::from_secs(5);
+
+/// How long the log's last lines are given, if standard error is not read.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// How often to look, meanwhile.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
@@ -46,14 +51,20 @@ enum Message {
 
 /// Serves until a signal comes or something fails.
 pub fn serve(args: &ServeArgs) -> ExitCode {
-    let log: Arc<dyn Log> = Arc::new(Logger::new(args.log_format.into(), io::stderr()));
-    match run(args, &log) {
-        Ok(code) => code,
-        Err(message) => {
-            log.log(&Event::Failed { message: &message });
-            ExitCode::FAILURE
+    let logger = match Logger::new(args.log_format.into(), io::stderr()) {
+        Ok(logger) => Arc::new(logger),
+        Err(error) => {
+            eprintln!("overlapped: cannot start a thread: {error}");
+            return ExitCode::FAILURE;
         }
-    }
+    };
+    let log: Arc<dyn Log> = logger.clone();
+    let code = run(args, &log).unwrap_or_else(|message| {
+        log.log(&Event::Failed { message: &message });
+        ExitCode::FAILURE
+    });
+    logger.finish(LAST_LINES);
+    code
 }
 
 fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {

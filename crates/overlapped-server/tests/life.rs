@@ -2,11 +2,11 @@
 
 mod support;
 
-use std::io::{Read, Write};
-use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Output, Stdio};
 
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use support::{check_echo, finish, serve, serve_silently};
 
 fn run(args: &[&str]) -> Output {
@@ -267,4 +267,31 @@ fn help_and_version_go_to_standard_output() {
         assert!(output.stderr.is_empty());
         assert!(output.stdout.starts_with(b"A TCP server") || args != ["--help"]);
     }
+}
+
+#[test]
+fn a_log_that_nobody_reads_holds_nobody_up() {
+    let mut child = Command::new(support::PROGRAM)
+        .args(["--listen", "127.0.0.1:0", "--mode", "echo", "-v"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The first line, and then no more.
+    let mut log = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    log.read_line(&mut line).unwrap();
+    let address = line
+        .split_whitespace()
+        .find_map(|word| word.trim_end_matches([',', ';']).parse().ok());
+    let address: SocketAddr = address.expect("the first line says where");
+    // Each connection is two lines; a pipe has room for some hundred.
+    for _ in 0..2000 {
+        let mut client = TcpStream::connect(address).unwrap();
+        check_echo(&mut client, b"served");
+    }
+    let pid = Pid::from_raw(child.id() as i32).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert!(child.wait().unwrap().success());
 }
