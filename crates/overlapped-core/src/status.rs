@@ -52,7 +52,7 @@ statuses! {
     /// The socket was closed on this side while the operation was under way.
     CONNECTION_ABORTED = 0xC0000241, 1236, 10053, ECONNABORTED, ConnectionAborted, "the connection was closed on this side";
     /// The operation was cancelled.
-    CANCELLED = 0xC0000120, 995, 995, ECANCELED, Interrupted, "the operation was cancelled";
+    CANCELLED = 0xC0000120, 995, 995, ECANCELED, Other, "the operation was cancelled";
     /// The network gave up.
     IO_TIMEOUT = 0xC00000B5, 121, 10060, ETIMEDOUT, TimedOut, "the connection timed out";
     /// Nobody listens there.
@@ -140,13 +140,14 @@ impl Status {
         }
     }
 
-    /// The nearest [`io::Error`]. On Linux it carries the `errno`; a cancelled operation is
-    /// `ECANCELED`.
+    /// The nearest [`io::Error`], of [`kind`](Status::kind). On Linux it carries the `errno` where
+    /// std gives that the same kind; otherwise, and on Windows, the status itself is in it.
     pub fn to_error(self) -> io::Error {
         match self.row() {
             #[cfg(unix)]
-            Some(row) => io::Error::from_raw_os_error(row.errno),
-            #[cfg(not(unix))]
+            Some(row) if io::Error::from_raw_os_error(row.errno).kind() == row.kind => {
+                io::Error::from_raw_os_error(row.errno)
+            }
             Some(row) => io::Error::new(row.kind, self),
             None => io::Error::other(self),
         }
@@ -166,8 +167,6 @@ impl Status {
             libc::ENFILE => Status::TOO_MANY_OPENED_FILES,
             libc::EPERM => Status::ACCESS_DENIED,
             libc::ENOTSOCK | libc::EBADF => Status::INVALID_HANDLE,
-            // Our own shutdown is known before the system is asked, so this one is the peer's.
-            libc::EPIPE => Status::CONNECTION_RESET,
             _ => TABLE
                 .iter()
                 .find(|row| row.errno == errno)
@@ -214,3 +213,20 @@ impl fmt::Display for Status {
 }
 
 impl std::error::Error for Status {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_is_of_its_statuss_kind() {
+        for row in TABLE {
+            assert_eq!(
+                row.status.to_error().kind(),
+                row.status.kind(),
+                "{}",
+                row.name
+            );
+        }
+    }
+}

@@ -6,8 +6,9 @@
 //! connection allocates once.
 
 use std::net::TcpListener;
+use std::time::Duration;
 
-use overlapped::{CompletionPort, Kind, Operation, Packet};
+use overlapped::{CompletionPort, Kind, Operation, Packet, Status};
 
 type Port = CompletionPort<&'static str, ()>;
 
@@ -45,13 +46,18 @@ fn step(port: &Port, mut packet: Packet<&'static str, ()>) -> std::io::Result<()
     };
     match (packet.kind, packet.result()) {
         (Kind::Accept, result) => {
-            if let Some(connection) = packet.operation.take_accepted() {
+            let accepted = packet.operation.take_accepted();
+            if packet.status == Status::TOO_MANY_OPENED_FILES {
+                // The next accept would fail as fast; meanwhile connections end.
+                port.blocking(|| std::thread::sleep(Duration::from_millis(100)));
+            }
+            socket.accept(packet.operation)?;
+            result?;
+            if let Some(connection) = accepted {
                 let client = port.associate(connection, "client")?;
                 client.set_nodelay(true)?;
                 client.recv(Operation::with_capacity(16 * 1024, ()))?;
             }
-            socket.accept(packet.operation)?;
-            result?;
         }
         // Finished or broken: with its last handle the socket closes.
         (_, Ok(0) | Err(_)) => {}

@@ -73,9 +73,9 @@ impl<T> Memory<T> {
     }
 }
 
-/// The whole capacity of a vector, emptied.
+/// The whole capacity of a vector. Its length stays until the operation ends, so that a refused
+/// one comes back as it was.
 fn room(vec: &mut Vec<u8>) -> Segment {
-    vec.clear();
     // SAFETY: the vector belongs to the operation, and nobody reaches it until the operation comes
     // back; moving the operation's box does not move the vector's bytes.
     unsafe { Segment::new(vec.as_mut_ptr(), vec.capacity()) }
@@ -91,8 +91,8 @@ fn content(bytes: &[u8]) -> Segment {
 fn fill(vec: &mut Vec<u8>, left: &mut usize) {
     let filled = vec.capacity().min(*left);
     *left -= filled;
-    // SAFETY: segments are filled in order from their beginnings, so these bytes were written; the
-    // vector was emptied when the operation was prepared, and nobody has touched it since.
+    // SAFETY: segments are filled in order from their beginnings, so these bytes were written, and
+    // nobody has touched the vector since the operation was prepared.
     unsafe { vec.set_len(filled) };
 }
 

@@ -32,9 +32,11 @@ use crate::{Operation, Packet, Refused, Socket, WakePolicy};
 ///
 /// # Fork
 ///
-/// A port belongs to the process that made it. In a forked child `get`, `associate` and the
-/// like fail with `Unsupported`; make a new port there, and do not let the copy of the old one be
-/// dropped, since it shares the parent's epoll (call `exec` or `_exit`, or `std::mem::forget` it).
+/// A port belongs to the process that made it. In a forked child `get`, `associate`, starting and
+/// posting fail with `Unsupported`; make a new port there. Copies of the port and of its sockets
+/// may be dropped in the child, which closes its descriptors and leaves the parent's alone; do not
+/// cancel, close or shut down there, since a lock may have been held by a thread that the child
+/// does not have.
 ///
 /// ```
 /// use std::io::Read;
@@ -319,7 +321,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
-    /// How long a closed socket may go on sending what was started before; 10 s by default.
+    /// How long a closed socket may go on sending what was started before; 10 s by default. The
+    /// time is looked at by the thread that waits in [`get`](CompletionPort::get), so while none
+    /// does it runs on.
     pub fn linger(mut self, bound: Duration) -> Self {
         self.options.linger = bound;
         self
@@ -332,8 +336,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 
     /// How many sockets may be associated at once; as many as the system allows by default. One
-    /// more is refused with `QuotaExceeded`. Threads that associate at the very same moment may
-    /// exceed it by their number.
+    /// more is refused with `QuotaExceeded`. Connections that an
+    /// [`accept_with_data`](Socket::accept_with_data) has taken, and whose data it awaits, do not
+    /// count: there are never more of them than such accepts.
     pub fn max_sockets(mut self, most: usize) -> Self {
         self.options.max_sockets = most;
         self
@@ -371,11 +376,12 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 }
 
-/// A socket that could not be associated; it comes back with its key and the reason.
+/// A socket that could not be associated; it comes back with its key and the reason. If the system
+/// had no memory to watch it, it may have been put into non-blocking mode.
 pub struct AssociateError<K> {
     /// The reason.
     pub error: io::Error,
-    /// The socket, as it was.
+    /// The socket.
     pub socket: Endpoint,
     /// The key.
     pub key: K,

@@ -99,6 +99,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// On a listening socket: accepts a connection, which is then in the operation
     /// ([`take_accepted`](Operation::take_accepted)). Several accepts are served in order (AX-6).
     ///
+    /// Without descriptors it ends as [`Status::TOO_MANY_OPENED_FILES`], and the connection stays
+    /// in the listener's backlog: accepting again at once fails again at once, so wait until
+    /// something was closed.
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a socket that does not listen.
@@ -124,7 +128,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.start(operation, Kind::AcceptRecv, Bytes::Receive)
     }
 
-    /// Connects. After a refusal, the same socket may try again (CE-3).
+    /// Connects. After a refusal, the same socket may try again (CE-3); after a cancel it is of no
+    /// use any more, since the attempt goes on in the system.
     ///
     /// # Errors
     ///

@@ -1,12 +1,19 @@
 //! A forked child's port says so. Alone in its file: a fork takes only the calling thread along.
 #![cfg(target_os = "linux")]
 
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::time::Duration;
+
 use overlapped::{CompletionPort, GetError, Operation};
 
 #[test]
 fn a_port_does_not_cross_a_fork() {
     let port: CompletionPort<(), ()> = CompletionPort::new(1).unwrap();
     port.post(Operation::new("", ()), 0).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let socket = port.associate(listener.accept().unwrap().0, ()).unwrap();
     // SAFETY: the child makes a few calls, none of which needs another thread, and exits without
     // running destructors.
     match unsafe { libc::fork() } {
@@ -17,8 +24,17 @@ fn a_port_does_not_cross_a_fork() {
             let own: CompletionPort<(), ()> = CompletionPort::new(1).unwrap();
             own.post(Operation::new("", ()), 7).unwrap();
             let works = own.poll().is_ok_and(|packet| packet.bytes == 7);
+            let receive = socket.recv(Operation::with_capacity(8, ()));
+            let starts_nothing = receive.is_err() && port.post(Operation::new("", ()), 0).is_err();
+            drop((socket, port));
             // SAFETY: ends the child at once.
-            unsafe { libc::_exit(if refused && works { 0 } else { 1 }) };
+            unsafe {
+                libc::_exit(if refused && works && starts_nothing {
+                    0
+                } else {
+                    1
+                })
+            };
         }
         -1 => panic!("cannot fork: {}", std::io::Error::last_os_error()),
         child => {
@@ -33,4 +49,8 @@ fn a_port_does_not_cross_a_fork() {
     }
     // The parent's has not noticed.
     assert!(port.poll().is_ok());
+    socket.recv(Operation::with_capacity(8, ())).unwrap();
+    client.write_all(b"hello").unwrap();
+    let packet = port.get_timeout(Duration::from_secs(60)).unwrap();
+    assert_eq!(packet.bytes, 5);
 }

@@ -8,8 +8,10 @@
 //! An edge is reported once, so nothing may be forgotten: the engine keeps a ready bit for each
 //! direction and clears it *before* it calls, never after (an edge that comes in between sets it
 //! again). A receive that got less than it asked for has emptied the socket, and the next data
-//! makes a new edge, so the usual receive costs one call; unless the report said that the peer has
-//! finished, for then data and end may have been reported by the same edge.
+//! makes a new edge, so the usual receive costs one call. There are two exceptions, and a socket
+//! that has met one is received from until there is nothing: the peer has finished, for data and
+//! end may have been reported by the same edge; and it has sent urgent data, at which a receive
+//! stops although more has come.
 
 use std::io;
 use std::mem::MaybeUninit;
@@ -156,6 +158,7 @@ impl System for Epoll {
             epoll::EventData::new_u64(token),
             epoll::EventFlags::IN
                 | epoll::EventFlags::OUT
+                | epoll::EventFlags::PRI
                 | epoll::EventFlags::RDHUP
                 | epoll::EventFlags::ET,
         )?;
@@ -169,7 +172,8 @@ impl System for Epoll {
 
     fn wait(&self, timeout: Option<Duration>, report: &mut dyn FnMut(u64, Readiness)) {
         let timeout = timeout.map(|timeout| rustix::time::Timespec {
-            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            // What every kernel's epoll can count; a wait may come back early.
+            tv_sec: timeout.as_secs().min(1_000_000) as i64,
             tv_nsec: i64::from(timeout.subsec_nanos()),
         });
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; BATCH];
@@ -189,9 +193,14 @@ impl System for Epoll {
                 token,
                 Readiness {
                     recv: broken
-                        || flags.intersects(epoll::EventFlags::IN | epoll::EventFlags::RDHUP),
+                        || flags.intersects(
+                            epoll::EventFlags::IN
+                                | epoll::EventFlags::RDHUP
+                                | epoll::EventFlags::PRI,
+                        ),
                     send: broken || flags.contains(epoll::EventFlags::OUT),
-                    hangup: broken || flags.contains(epoll::EventFlags::RDHUP),
+                    hangup: broken
+                        || flags.intersects(epoll::EventFlags::RDHUP | epoll::EventFlags::PRI),
                 },
             );
         }
@@ -232,7 +241,7 @@ impl System for Epoll {
         let fd = fd(endpoint);
         // Without MSG_NOSIGNAL a peer that has gone would end the process.
         let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        retry(|| match from {
+        let sent = retry(|| match from {
             [only] => {
                 // SAFETY: as in `recv`, and what is to be sent was initialised by its owner.
                 let bytes = unsafe { slice::from_raw_parts(only.as_ptr(), only.len()) };
@@ -243,7 +252,16 @@ impl System for Epoll {
                 // SAFETY: as in `recv`; the system only reads.
                 length(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, flags.bits() as i32) })
             }
-        })
+        });
+        match sent {
+            // After the peer's end its reset is called EPIPE too, but leaves no connection.
+            Err(Refusal::Failed(Status::PIPE_DISCONNECTED))
+                if rustix::net::getpeername(fd) == Err(Errno::NOTCONN) =>
+            {
+                Err(Refusal::Failed(Status::CONNECTION_RESET))
+            }
+            sent => sent,
+        }
     }
 
     fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<SocketAddr>), Refusal> {

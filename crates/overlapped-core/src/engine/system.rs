@@ -46,8 +46,8 @@ pub(crate) enum Role {
 pub(crate) struct Readiness {
     pub(crate) recv: bool,
     pub(crate) send: bool,
-    /// The peer will send nothing more, or the connection is broken: a short receive no longer
-    /// means that nothing is left to be found out.
+    /// The peer will send nothing more, the connection is broken, or urgent data came: a short
+    /// receive no longer means that nothing is left to be found out.
     pub(crate) hangup: bool,
 }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use overlapped_queue::Fifo;
 
-use super::list::{Chain, Element, Link};
+use super::list::{Chain, Element, Link, drop_all};
 use super::{Operation, OperationList};
 use crate::engine::readiness::{Direction, SocketState};
 
@@ -135,6 +135,6 @@ impl Fifo for ItemList {
 
 impl Drop for ItemList {
     fn drop(&mut self) {
-        while Fifo::pop(self).is_some() {}
+        drop_all(self, |list| list.pop().is_some());
     }
 }

@@ -210,8 +210,22 @@ impl Default for OperationList {
 
 impl Drop for OperationList {
     fn drop(&mut self) {
-        while self.pop().is_some() {}
+        drop_all(self, |list| list.pop().is_some());
     }
+}
+
+/// Drops a list's elements one by one, also those behind one whose destructor panics.
+pub(super) fn drop_all<L>(list: &mut L, drop_next: fn(&mut L) -> bool) {
+    struct Rest<'a, L>(&'a mut L, fn(&mut L) -> bool);
+
+    impl<L> Drop for Rest<'_, L> {
+        fn drop(&mut self) {
+            while (self.1)(self.0) {}
+        }
+    }
+
+    let rest = Rest(list, drop_next);
+    while (rest.1)(rest.0) {}
 }
 
 impl Iterator for OperationList {

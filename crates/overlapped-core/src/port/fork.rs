@@ -2,7 +2,7 @@
 //!
 //! The child shares the parent's epoll, its threads do not exist there, and locks may be held for
 //! ever. A port therefore belongs to the process that made it; the child's calls fail with a clear
-//! error, and its copy must not be dropped (see the documentation of `CompletionPort`).
+//! error, and dropping its copies of port and sockets there closes descriptors and does nothing else.
 
 use std::io;
 use std::sync::Once;
@@ -29,8 +29,13 @@ impl Generation {
         Generation(FORKS.load(Relaxed))
     }
 
+    /// Whether this is another process than the one that made the port.
+    pub(super) fn is_over(self) -> bool {
+        self.0 != FORKS.load(Relaxed)
+    }
+
     pub(super) fn check(self) -> io::Result<()> {
-        if self.0 == FORKS.load(Relaxed) {
+        if !self.is_over() {
             return Ok(());
         }
         Err(io::Error::new(

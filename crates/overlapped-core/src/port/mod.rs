@@ -2,6 +2,7 @@
 
 mod binding;
 mod fork;
+mod limited;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -15,6 +16,7 @@ use crate::engine::readiness::{Linger, SocketState, Table};
 use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Operation, OperationList};
 use crate::{GetError, Options, Socket, Stats};
+pub(crate) use limited::Limited;
 
 pub(crate) struct PortInner {
     queue: Queue<ItemList>,
@@ -24,7 +26,7 @@ pub(crate) struct PortInner {
     reports: Mutex<Vec<(u64, Readiness)>>,
     linger: Linger,
     linger_for: Duration,
-    max_sockets: usize,
+    sockets: Limited,
     closed: AtomicBool,
     fork: fork::Generation,
 }
@@ -71,7 +73,7 @@ impl Port {
             reports: Mutex::default(),
             linger: Linger::new(),
             linger_for: options.linger,
-            max_sockets: options.max_sockets,
+            sockets: Limited::new(options.max_sockets),
             closed: AtomicBool::new(false),
             fork: fork::Generation::current(),
         };
@@ -94,10 +96,6 @@ impl Port {
         }
         if let Err(error) = self.inner.fork.check() {
             return Err((error, endpoint));
-        }
-        let most = self.inner.max_sockets;
-        if self.inner.table.len() >= most {
-            return Err((crate::too_many_sockets(most), endpoint));
         }
         SocketState::associate(&self.inner, endpoint).map(Socket::new)
     }
@@ -165,13 +163,21 @@ impl Port {
     /// without a packet, and nothing can be started any more. Idempotent.
     pub fn close(&self) {
         let inner = &*self.inner;
+        // The parent's threads may have held any lock when it forked.
+        if inner.is_forked() {
+            return;
+        }
         // The flag first: whoever starts an operation looks at it under the lane's lock, which is
         // taken below for each lane.
         inner.closed.store(true, SeqCst);
-        drop(inner.queue.close(inner));
+        let packets = inner.queue.close(inner);
+        let mut under_way = OperationList::new();
         for socket in inner.table.all() {
-            drop(socket.abandon());
+            under_way.append(&mut socket.abandon());
         }
+        // At the end, because they run destructors of the user's, which may panic.
+        drop(packets);
+        drop(under_way);
     }
 
     /// Whether [`close`](Port::close) was called.
@@ -184,7 +190,7 @@ impl Port {
         Stats {
             engine: self.inner.system().name(),
             engine_reason: self.inner.system().reason(),
-            sockets: self.inner.table.len(),
+            sockets: self.inner.sockets.count(),
             queue: self.inner.queue.stats(),
         }
     }
@@ -194,6 +200,10 @@ impl PortInner {
     #[inline]
     pub(crate) fn system(&self) -> &dyn System {
         self.system.get()
+    }
+
+    pub(crate) fn sockets(&self) -> &Limited {
+        &self.sockets
     }
 
     pub(crate) fn table(&self) -> &Table {
@@ -231,8 +241,16 @@ impl PortInner {
         }
     }
 
+    /// Whether this process is a child of the one that made the port.
+    pub(crate) fn is_forked(&self) -> bool {
+        self.fork.is_over()
+    }
+
     /// See [`Port::post`].
     pub(crate) fn post(&self, operation: Operation) -> Result<(), Operation> {
+        if self.is_forked() {
+            return Err(operation);
+        }
         let item = Item::Packet(operation);
         binding::with_current(&self.queue, |from| self.queue.push(self, item, from)).map_err(
             |item| match item {

@@ -15,6 +15,7 @@ crate::on_every_engine!(
     cx_2_what_is_not_under_way_cannot_be_cancelled,
     cx_4_no_data_is_lost_by_a_cancel,
     cx_5_a_cancelled_send_says_how_much_went_out,
+    cx_5_what_waits_behind_a_cancelled_send_goes_on,
     cx_6_closing_ends_pending_receives,
     cx_6_closing_lets_started_sends_out,
     cx_6_closing_aborts_sends_after_the_linger_time,
@@ -106,6 +107,26 @@ fn cx_5_a_cancelled_send_says_how_much_went_out(world: &impl World) {
     let received = remote.recv_to_end();
     assert_eq!(received.len(), went_out);
     assert!(received == bytes[..went_out]);
+}
+
+fn cx_5_what_waits_behind_a_cancelled_send_goes_on(world: &impl World) {
+    let (port, socket, mut remote) = world.port_and_socket(1);
+    let large = socket.send(text(&vec![7; 8_000_000], 0)).unwrap();
+    socket.send(text(b"", 1)).unwrap();
+    socket.disconnect(text(b"", 2)).unwrap();
+    nothing(&port);
+    // The peer reads nothing, so there is no room; but neither needs any.
+    assert!(socket.cancel(large));
+    let cancelled = get(&port);
+    assert_eq!(cancelled.status, Status::CANCELLED);
+    for user in 1..=2 {
+        let packet = get(&port);
+        assert_eq!(
+            (*packet.operation.user(), packet.status),
+            (user, Status::SUCCESS)
+        );
+    }
+    assert_eq!(remote.recv_to_end().len(), cancelled.bytes);
 }
 
 fn cx_6_closing_ends_pending_receives(world: &impl World) {
@@ -204,6 +225,38 @@ fn cx_10_the_end_of_the_port_drops_each_operation_once(world: &impl World) {
 }
 
 #[test]
+fn cx_10_a_destructor_that_panics_takes_no_others_along() {
+    /// Counts its drops, and panics at the third.
+    struct Bomb(Arc<AtomicUsize>);
+
+    impl Drop for Bomb {
+        fn drop(&mut self) {
+            let earlier = self.0.fetch_add(1, SeqCst);
+            assert!(earlier != 2, "a destructor of the user's");
+        }
+    }
+
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let port: CompletionPort<(), Bomb> = CompletionPort::new(1).unwrap();
+    let world = System::new();
+    let mut connections = Vec::new();
+    for _ in 0..4 {
+        let (endpoint, remote) = world.connected();
+        let socket = port.associate(endpoint, ()).unwrap();
+        for _ in 0..3 {
+            let operation = Operation::with_capacity(8, Bomb(dropped.clone()));
+            socket.recv(operation).unwrap();
+        }
+        port.post(Operation::new("", Bomb(dropped.clone())), 0)
+            .unwrap();
+        connections.push((socket, remote));
+    }
+    let ended = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| port.close()));
+    assert!(ended.is_err(), "the panic is the caller's");
+    assert_eq!(dropped.load(SeqCst), 16);
+}
+
+#[test]
 fn cx_10_dropping_the_last_handle_is_closing() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let port: CompletionPort<(), Counted> = CompletionPort::new(1).unwrap();
@@ -273,4 +326,15 @@ fn cancelling_and_closing_from_another_thread() {
     let other = socket.clone();
     std::thread::spawn(move || other.close()).join().unwrap();
     assert_eq!(get(&port).status, Status::CONNECTION_ABORTED);
+}
+
+#[test]
+fn cx_2_a_token_names_nothing_of_another_port() {
+    let world = System::new();
+    let (one, other) = (world.port_and_socket(1), world.port_and_socket(2));
+    let of_one = one.1.recv(room(8, 0)).unwrap();
+    let of_other = other.1.recv(room(8, 0)).unwrap();
+    assert_ne!(of_one, of_other);
+    assert!(!other.1.cancel(of_one));
+    assert!(one.1.cancel(of_one) && other.1.cancel(of_other));
 }

@@ -381,3 +381,106 @@ fn a_send_of_nothing_completes(world: &impl World) {
     }
     assert_eq!(remote.recv(1), b"x");
 }
+
+#[test]
+fn io_8_urgent_data_does_not_hide_what_follows() {
+    let (port, socket, mut remote) = System::new().port_and_socket(1);
+    remote.send(b"abc");
+    socket2::SockRef::from(&remote)
+        .send_out_of_band(b"x")
+        .unwrap();
+    remote.send(b"def");
+    // All has arrived when the end has.
+    remote.finish();
+    let mut received = Vec::new();
+    socket.recv(room(64, 0)).unwrap();
+    loop {
+        let packet = get(&port);
+        assert_eq!(packet.status, Status::SUCCESS);
+        if packet.bytes == 0 {
+            break;
+        }
+        received.extend_from_slice(packet.operation.bytes());
+        socket.recv(packet.operation).unwrap();
+    }
+    assert_eq!(received, b"abcdef");
+}
+
+/// The same while nothing tells of an end.
+#[test]
+fn io_8_urgent_data_comes_and_the_stream_goes_on() {
+    let (port, socket, mut remote) = System::new().port_and_socket(1);
+    let mut expected = Vec::new();
+    let mut received = Vec::new();
+    socket.recv(room(64, 0)).unwrap();
+    for round in 100..150u8 {
+        for part in [[round, 1], [round, 2]] {
+            remote.send(&part);
+            expected.extend_from_slice(&part);
+            if part[1] == 1 {
+                socket2::SockRef::from(&remote)
+                    .send_out_of_band(b"!")
+                    .unwrap();
+            }
+        }
+        // Only the newest urgent byte is apart; an older one counts as data of the stream.
+        while !received.ends_with(&[round, 2]) {
+            let packet = get(&port);
+            received.extend(
+                packet
+                    .operation
+                    .bytes()
+                    .iter()
+                    .filter(|byte| **byte != b'!'),
+            );
+            socket.recv(packet.operation).unwrap();
+        }
+    }
+    expected.retain(|byte| *byte != b'!');
+    assert_eq!(received, expected);
+}
+
+#[test]
+fn a_direction_that_was_shut_down_elsewhere_is_no_reset() {
+    let (endpoint, mut remote) = System::new().connected();
+    let stream = std::net::TcpStream::from(endpoint.into_os().unwrap());
+    stream.shutdown(Shutdown::Write).unwrap();
+    let port = System::new().port();
+    let socket = port.associate(stream, 1).unwrap();
+    socket.send(text(b"x", 0)).unwrap();
+    assert_eq!(get(&port).status, Status::PIPE_DISCONNECTED);
+    remote.send(b"hello");
+    socket.recv(room(8, 0)).unwrap();
+    assert_eq!(get(&port).operation.bytes(), b"hello");
+}
+
+#[test]
+fn pk_5_a_refused_receive_leaves_its_buffer_alone() {
+    let (_port, socket, _remote) = System::new().port_and_socket(1);
+    socket.close();
+    let mut operation = room(16, 0);
+    operation.vec_mut().extend_from_slice(b"before");
+    let refused = socket.recv(operation).unwrap_err();
+    assert_eq!(refused.operation.bytes(), b"before");
+}
+
+/// So that a busy socket cannot keep a worker: a turn ends, and the rest waits like all others.
+#[test]
+fn a_turn_has_an_end() {
+    const RECEIVES: usize = 2000;
+    let (port, socket, mut remote) = System::new().port_and_socket(1);
+    for user in 0..RECEIVES as u64 {
+        socket.recv(room(1, user)).unwrap();
+    }
+    let bytes = pattern(RECEIVES, 3);
+    remote.send(&bytes);
+    let first = get(&port);
+    assert!(port.stats().queue.queued < RECEIVES / 2);
+    let mut received = first.operation.bytes().to_vec();
+    for user in 1..RECEIVES as u64 {
+        let packet = get(&port);
+        assert_eq!(*packet.operation.user(), user);
+        received.extend_from_slice(packet.operation.bytes());
+    }
+    assert!(received == bytes);
+}

@@ -1,11 +1,13 @@
 //! Chapter 1: the port and the association.
 
+use std::net::TcpStream;
+use std::os::fd::AsRawFd;
+
 use overlapped::CompletionPort;
 
 use crate::world::{Port, Remote, System, World, get, nothing, room, text};
 
 crate::on_every_engine!(
-    po_6_a_second_association_is_refused_and_the_first_stays,
     po_12_the_key_comes_back_as_it_was,
     po_15_sockets_outlive_the_port_and_start_nothing,
 );
@@ -51,6 +53,28 @@ fn a_port_has_as_many_sockets_as_it_was_made_for() {
     port.associate(refused.socket, 3).unwrap();
 }
 
+/// They are no sockets of the port's yet, and as many as accepts were started.
+#[test]
+fn connections_whose_first_data_is_awaited_do_not_use_the_limit_up() {
+    let world = System::new();
+    let port = world.build(CompletionPort::builder().concurrency(1).max_sockets(2));
+    let (listener, address) = world.listener();
+    let listener = port.associate(listener, 1).unwrap();
+    for _ in 0..5 {
+        listener.accept_with_data(room(8, 0)).unwrap();
+    }
+    let mut clients: Vec<_> = (0..5).map(|_| world.dial(address)).collect();
+    nothing(&port);
+    assert_eq!(port.stats().sockets, 1);
+    clients[3].send(b"me");
+    let mut packet = get(&port);
+    let accepted = packet.operation.take_accepted().unwrap();
+    let _connection = port.associate(accepted, 2).unwrap();
+    let (other, _remote) = world.connected();
+    assert!(port.associate(other, 3).is_err());
+    assert_eq!(port.stats().sockets, 2);
+}
+
 #[test]
 fn po_6_a_duplicate_belongs_to_the_same_port() {
     let port: Port = CompletionPort::new(1).unwrap();
@@ -65,10 +89,16 @@ fn po_6_a_duplicate_belongs_to_the_same_port() {
     other.associate(refused.socket, 2).unwrap();
 }
 
-fn po_6_a_second_association_is_refused_and_the_first_stays(world: &impl World) {
-    let (port, socket, mut remote) = world.port_and_socket(1);
-    let endpoint = socket.clone();
-    drop(endpoint);
+#[test]
+fn po_6_a_second_association_is_refused_and_the_first_stays() {
+    let world = System::new();
+    let (endpoint, mut remote) = world.connected();
+    let stream = TcpStream::from(endpoint.into_os().unwrap());
+    let (duplicate, port) = (stream.try_clone().unwrap(), world.port());
+    let socket = port.associate(stream, 1).unwrap();
+    let refused = port.associate(duplicate, 2).unwrap_err();
+    assert_eq!(refused.error.kind(), std::io::ErrorKind::InvalidInput);
+    assert_eq!(refused.key, 2);
     socket.recv(room(8, 0)).unwrap();
     remote.send(b"x");
     assert_eq!(*get(&port).socket.unwrap().key(), 1);
@@ -105,9 +135,11 @@ fn a_socket_can_be_taken_back_when_nothing_is_under_way() {
     let packet = get(&port);
     // The packet holds a handle, which is one too many.
     drop(packet);
-    let stream = socket.into_tcp_stream().unwrap();
+    let mut stream = socket.into_tcp_stream().unwrap();
+    // SAFETY: asks about a descriptor that is open.
+    let flags = unsafe { libc::fcntl(stream.as_raw_fd(), libc::F_GETFL) };
+    assert_eq!(flags & libc::O_NONBLOCK, 0, "std's types block (PO-4)");
     remote.send(b"back");
-    let mut stream = stream;
     assert_eq!(Remote::recv(&mut stream, 4), b"back");
     nothing(&port);
     // And it can be associated again.

@@ -34,7 +34,7 @@
 //! | `READY` | a call may succeed | the leader, at a report; a receive that left something | who serves, *before* a call whose failure it believes |
 //! | `WANTED` | operations wait and the next report must schedule the side | who arms | whoever schedules or serves |
 //! | `SCHEDULED` | the side is in the port's queue | who queues it | who took it out, before serving |
-//! | `HANGUP` | the peer has finished or the connection broke | the leader | a connect that begins |
+//! | `HANGUP` | the peer has finished, the connection broke, or urgent data came | the leader | a connect that begins |
 //!
 //! The invariant: operations in the list and nobody serving them means `WANTED` or `SCHEDULED`.
 //! Arming and reporting meet on one atomic: who arms sets `WANTED` and then looks at `READY`, the

@@ -17,6 +17,8 @@ pub(crate) struct Registered {
     port: Arc<PortInner>,
     token: u64,
     identity: (u64, u64),
+    /// Whether it is one of the port's sockets; a connection whose first data is awaited is not yet.
+    counted: bool,
 }
 
 impl Registered {
@@ -25,6 +27,22 @@ impl Registered {
     pub(crate) fn reserve(
         port: &Arc<PortInner>,
         endpoint: Endpoint,
+        counted: bool,
+    ) -> Result<Registered, (io::Error, Endpoint)> {
+        if counted && !port.sockets().enter() {
+            return Err((crate::too_many_sockets(port.sockets().most()), endpoint));
+        }
+        Self::claim(port, endpoint, counted).inspect_err(|_| {
+            if counted {
+                port.sockets().leave();
+            }
+        })
+    }
+
+    fn claim(
+        port: &Arc<PortInner>,
+        endpoint: Endpoint,
+        counted: bool,
     ) -> Result<Registered, (io::Error, Endpoint)> {
         let system = port.system();
         let identity = match system.identity(&endpoint) {
@@ -55,6 +73,7 @@ impl Registered {
             port: port.clone(),
             token,
             identity,
+            counted,
         })
     }
 
@@ -71,19 +90,28 @@ impl Registered {
     /// Ends the registration and keeps the socket open.
     pub(crate) fn into_endpoint(mut self) -> Endpoint {
         let endpoint = self.endpoint.take().expect("only taken here");
-        self.port.system().deregister(&endpoint);
+        if !self.port.is_forked() {
+            self.port.system().deregister(&endpoint);
+        }
         endpoint
     }
 }
 
 impl Drop for Registered {
     fn drop(&mut self) {
+        // In a forked child the registration is the parent's, and so are the locks.
+        if self.port.is_forked() {
+            return;
+        }
         if let Some(endpoint) = &self.endpoint {
             self.port.system().deregister(endpoint);
         }
         // Before the socket closes: afterwards its identity may be another's.
         forget(self.identity);
         self.port.table().remove(self.token);
+        if self.counted {
+            self.port.sockets().leave();
+        }
     }
 }
 

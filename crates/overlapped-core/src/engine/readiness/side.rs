@@ -66,7 +66,7 @@ pub(super) struct Turn<'a> {
     pub(super) endpoint: &'a Endpoint,
     pub(super) operations: &'a mut OperationList,
     pub(super) done: &'a mut OperationList,
-    /// The peer has finished or the connection broke: a short transfer proves nothing.
+    /// See [`Readiness::hangup`](crate::engine::Readiness): a short transfer proves nothing.
     pub(super) hangup: bool,
 }
 

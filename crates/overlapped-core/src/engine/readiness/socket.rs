@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicI32, AtomicU8, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use super::side::{Lane, Served, Side};
@@ -42,7 +42,8 @@ const SHUT_WHEN_DRAINED: u8 = 16;
 
 pub(crate) struct SocketState {
     port: Arc<PortInner>,
-    token: u64,
+    /// Of all sockets of the process, so that a token of one port names nothing of another.
+    number: u64,
     recv: Side,
     send: Side,
     phase: AtomicU8,
@@ -76,10 +77,11 @@ impl SocketState {
         phase: Phase,
         listener: Option<Weak<SocketState>>,
     ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
-        let registered = Arc::new(Registered::reserve(port, endpoint)?);
+        let registered = Arc::new(Registered::reserve(port, endpoint, listener.is_none())?);
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let socket = Arc::new(SocketState {
             port: port.clone(),
-            token: registered.token(),
+            number: NUMBERS.fetch_add(1, Relaxed),
             recv: Side::new(Direction::Recv, registered.clone()),
             send: Side::new(Direction::Send, registered.clone()),
             phase: AtomicU8::new(phase as u8),
@@ -128,6 +130,10 @@ impl SocketState {
             Direction::Recv
         };
         let side = self.side(direction);
+        if self.port.is_forked() {
+            let status = Status::NOT_SUPPORTED;
+            return Err(Refused { status, operation });
+        }
         let mut lane = side.lock();
         // Under the lock: whoever closes sets the flag first and then empties the lanes.
         if let Err(status) = self.admit(kind) {
@@ -148,7 +154,7 @@ impl SocketState {
             }
         }
         Ok(Token {
-            socket: self.token,
+            socket: self.number,
             operation: id,
         })
     }
@@ -338,7 +344,7 @@ impl SocketState {
 
     /// Cancels one operation. `false` if it is not under way any more (CX-2).
     pub(crate) fn cancel(self: &Arc<Self>, token: Token) -> bool {
-        if token.socket != self.token {
+        if token.socket != self.number {
             return false;
         }
         let direction = if token.operation & 1 == 1 {
@@ -351,6 +357,7 @@ impl SocketState {
         });
         if let Some(operation) = found {
             self.end_all(OperationList::from_iter([operation]), Status::CANCELLED);
+            self.serve_successors(direction);
             return true;
         }
         direction == Direction::Recv
@@ -382,6 +389,19 @@ impl SocketState {
             self.lane_drained(direction, &mut lane, &mut OperationList::new());
         }
         taken
+    }
+
+    /// What waited behind an operation that was cancelled may need less than that did: a
+    /// disconnect needs no room in the socket.
+    fn serve_successors(self: &Arc<Self>, direction: Direction) {
+        let side = self.side(direction);
+        let mut lane = side.lock();
+        if direction == Direction::Recv || lane.operations.is_empty() {
+            return;
+        }
+        let served = side.serve(self, &mut lane);
+        drop(lane);
+        self.port.push_all(&mut self.items(direction, served));
     }
 
     /// On a connection whose first data is awaited: ends the accept, and the connection with it.

@@ -95,10 +95,4 @@ impl Table {
             .filter_map(|slot| slot.socket.upgrade())
             .collect()
     }
-
-    /// How many sockets are associated.
-    pub(crate) fn len(&self) -> usize {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        slots.slots.len() - slots.free.len()
-    }
 }
