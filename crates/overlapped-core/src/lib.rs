@@ -82,6 +82,8 @@ pub struct Stats {
     pub engine_reason: &'static str,
     /// Associated sockets.
     pub sockets: usize,
+    /// Timers and deadlines under way; also of closed sockets that may still send.
+    pub timers: usize,
     /// The queue's counts.
     pub queue: QueueStats,
 }

@@ -53,8 +53,9 @@ statuses! {
     CONNECTION_ABORTED = 0xC0000241, 1236, 10053, ECONNABORTED, ConnectionAborted, "the connection was closed on this side";
     /// The operation was cancelled.
     CANCELLED = 0xC0000120, 995, 995, ECANCELED, Other, "the operation was cancelled";
-    /// The network gave up.
-    IO_TIMEOUT = 0xC00000B5, 121, 10060, ETIMEDOUT, TimedOut, "the connection timed out";
+    /// Time ran out: the operation's own, or the network gave up. After the former the socket is
+    /// as good as before, and the operation can be started again; after the latter it is not.
+    IO_TIMEOUT = 0xC00000B5, 121, 10060, ETIMEDOUT, TimedOut, "the operation timed out";
     /// Nobody listens there.
     CONNECTION_REFUSED = 0xC0000236, 1225, 10061, ECONNREFUSED, ConnectionRefused, "nobody listens there, or the connection was refused";
     /// There is no route to that network.

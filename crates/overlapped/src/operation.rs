@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
 
 use overlapped_core::{Endpoint, Status};
 
@@ -86,6 +87,55 @@ impl<T> Operation<T> {
             self.memory.buffer = Buffer::default();
         }
         self.memory.buffer.as_vec_mut().expect("it is one now")
+    }
+
+    /// How long the operation may be under way on a socket; `None`, as at first, for ever.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.memory.header.timeout()
+    }
+
+    /// Sets how long the operation may be under way on a socket, counted anew from each start, and
+    /// until this is called again; `None` for ever. Not for posts and timers, which ignore it.
+    ///
+    /// An operation whose time is up ends with [`Status::IO_TIMEOUT`](crate::Status::IO_TIMEOUT),
+    /// an error of kind `TimedOut`; it is tried once more before, so a time-out of zero means "now
+    /// or not at all". The socket is as good as before, and no byte is lost: a receive that took
+    /// data has succeeded (CX-4), and what it had not taken is there for the next. A send says in
+    /// its byte count how much had gone out; the stream is then cut in the middle of it (CX-5). An
+    /// accept leaves the connections that wait to others, but one that was accepted and whose
+    /// first data did not come is closed. A connect leaves its socket of no use.
+    ///
+    /// Never early, and late as a [timer](crate::CompletionPort::timer) can be. Setting the
+    /// deadline needs memory in the port the first time that so many are under way; without it the
+    /// start is refused with `OutOfMemory`.
+    ///
+    /// On Windows a start with a time-out is refused with `Unsupported` so far.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::{io, net, time::Duration};
+    /// # use overlapped::{CompletionPort, Operation};
+    /// # let listener = net::TcpListener::bind("127.0.0.1:0")?;
+    /// # let silent_client = net::TcpStream::connect(listener.local_addr()?)?;
+    /// # let (connection, _) = listener.accept()?;
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let socket = port.associate(connection, ())?;
+    ///
+    /// let mut operation = Operation::with_capacity(1024, ());
+    /// operation.set_timeout(Some(Duration::from_millis(20)));
+    /// socket.recv(operation)?;
+    ///
+    /// let packet = port.get()?;
+    /// assert_eq!(packet.result().unwrap_err().kind(), io::ErrorKind::TimedOut);
+    /// socket.recv(packet.operation)?; // for another 20 ms
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.memory.header.set_timeout(timeout);
     }
 
     /// The connection that an accept took; the second call finds none.

@@ -14,8 +14,8 @@ use crate::{Operation, Socket};
 /// moved bytes before.
 #[non_exhaustive]
 pub struct Packet<K, T> {
-    /// The socket that the operation was started on, with its key; `None` for an operation that
-    /// was posted to the port itself.
+    /// The socket that the operation was started on, with its key; `None` for a timer, and for an
+    /// operation that was posted to the port itself.
     pub socket: Option<Socket<K, T>>,
     /// The operation, to be looked at and started again.
     pub operation: Operation<T>,
@@ -23,7 +23,8 @@ pub struct Packet<K, T> {
     pub kind: Kind,
     /// How it ended.
     pub status: Status,
-    /// How many bytes it moved; for a posted one, the number it was posted with.
+    /// How many bytes it moved; for a posted one, the number it was posted with; for a timer, how
+    /// often it has expired.
     pub bytes: usize,
 }
 

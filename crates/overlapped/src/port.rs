@@ -3,13 +3,14 @@
 use std::io;
 use std::marker::PhantomData;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use overlapped_core::{Endpoint, GetError, Kind, OperationList, Options, Port, Stats, Status};
+use overlapped_core::{Operation as Untyped, Refused as UntypedRefused, Token};
 
 use crate::memory::{self, Bytes};
-use crate::socket::Associated;
-use crate::{Operation, Packet, Refused, Socket, WakePolicy};
+use crate::socket::{Associated, give_back};
+use crate::{Operation, Packet, Refused, Socket, Started, WakePolicy};
 
 /// A completion port: one object on which many threads wait, which hands each finished operation
 /// to exactly one of them, and lets only as many run as the concurrency value says.
@@ -150,6 +151,158 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
                 }
             })
     }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// Starts an operation as a timer: its packet comes after this long, with no socket, and 1 for
+    /// the byte count. Does not block; may be called from any thread, also when no thread waits.
+    ///
+    /// Never early; how late depends on who could take notice:
+    ///
+    /// * While a thread waits for a packet: as late as the system ends a sleep, which is usually
+    ///   less than 0.1 ms (the thread's timer slack, 50 us by default; on a kernel before 5.11 up
+    ///   to 1 ms more).
+    /// * While workers are busy, but fewer than the concurrency value, and others wait: as late as
+    ///   any packet can be then, about 2 ms.
+    /// * While as many workers are active as the concurrency value allows, they are what a packet
+    ///   needs, and it waits for one of them to call [`get`](CompletionPort::get), or to be
+    ///   presumed blocked ([`rescue_after`](Builder::rescue_after)). One that does takes note of
+    ///   timers at once if nothing else is queued, otherwise after 64 packets or 200 us of handler
+    ///   time.
+    ///
+    /// Timers that are due together leave in the order of their deadlines, equal ones in the order
+    /// of their start. Starting, cancelling and expiry take the logarithm of the number of timers;
+    /// memory is allocated only when more are under way than ever before.
+    ///
+    /// The clock is the monotonic one, which stands still while the machine sleeps; on a simulated
+    /// network it is the network's.
+    ///
+    /// # Errors
+    ///
+    /// The operation comes back when the port is closed (`NotConnected`), without memory
+    /// (`OutOfMemory`), in a forked child and, so far, on Windows (`Unsupported`).
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// use overlapped::{CompletionPort, Kind, Operation};
+    ///
+    /// let port: CompletionPort<(), &str> = CompletionPort::new(1)?;
+    /// port.timer(Operation::new("", "second"), Duration::from_millis(10))?;
+    /// port.timer(Operation::new("", "first"), Duration::from_millis(5))?;
+    ///
+    /// let packet = port.get()?;
+    /// assert_eq!((packet.kind, *packet.operation.user()), (Kind::Timer, "first"));
+    /// assert_eq!(*port.get()?.operation.user(), "second");
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    pub fn timer(&self, operation: Operation<T>, after: Duration) -> Result<Started, Refused<T>> {
+        self.start_timer(operation, |port, untyped| port.start_timer(untyped, after))
+    }
+
+    /// As [`timer`](CompletionPort::timer), but at a moment; one that has passed is due at once. On
+    /// a simulated network, as far from now on its clock as `at` is on the system's.
+    ///
+    /// # Errors
+    ///
+    /// As [`timer`](CompletionPort::timer).
+    pub fn timer_at(&self, operation: Operation<T>, at: Instant) -> Result<Started, Refused<T>> {
+        self.timer(operation, at.saturating_duration_since(Instant::now()))
+    }
+
+    /// Starts an operation as a periodic timer: its packet comes at the next tick, and its byte
+    /// count says how many ticks there have been since the last.
+    ///
+    /// An operation yields one packet for each start, so start it again from its packet, with the
+    /// same period, and it goes on in the same beat: the next tick is a period after the last one,
+    /// not after this call, however late packet or call are. Ticks that nobody waited for are
+    /// counted in the next packet, so all counts together are the periods that have passed. The
+    /// first tick is a period from now; a beat begins anew with another period, and after the
+    /// operation was cancelled or did something else. For lateness and clock see
+    /// [`timer`](CompletionPort::timer).
+    ///
+    /// # Errors
+    ///
+    /// As [`timer`](CompletionPort::timer), and `InvalidInput` for a period of zero.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// use overlapped::{CompletionPort, Operation};
+    ///
+    /// const PERIOD: Duration = Duration::from_millis(2);
+    ///
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// port.interval(Operation::new("", ()), PERIOD)?;
+    /// let mut ticks = 0;
+    /// while ticks < 5 {
+    ///     let packet = port.get()?;
+    ///     ticks += packet.result()?;
+    ///     port.interval(packet.operation, PERIOD)?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    pub fn interval(
+        &self,
+        operation: Operation<T>,
+        period: Duration,
+    ) -> Result<Started, Refused<T>> {
+        self.start_timer(operation, |port, untyped| {
+            port.start_interval(untyped, period)
+        })
+    }
+
+    /// Cancels a timer, from any thread; its packet says [`Status::CANCELLED`] (CX-1). `false` if
+    /// it has ended already (CX-2), or is not one of this port's timers: operations on sockets are
+    /// cancelled [there](Socket::cancel).
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::time::Duration;
+    /// use overlapped::{CompletionPort, Operation, Status};
+    ///
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let started = port.timer(Operation::new("", ()), Duration::from_secs(3600))?;
+    /// assert!(port.cancel(started));
+    /// assert_eq!(port.get()?.status, Status::CANCELLED);
+    /// assert!(!port.cancel(started));
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    pub fn cancel(&self, timer: Started) -> bool {
+        self.handle.port.cancel_timer(timer.token)
+    }
+
+    fn start_timer(
+        &self,
+        mut operation: Operation<T>,
+        start: impl FnOnce(&Port, Untyped) -> Result<Token, UntypedRefused>,
+    ) -> Result<Started, Refused<T>> {
+        operation.memory.prepare(Kind::Timer, Bytes::None);
+        match start(&self.handle.port, memory::into_core(operation.memory)) {
+            Ok(token) => Ok(Started { token }),
+            Err(refused) => {
+                let mut refused = give_back(refused.operation, refused.status);
+                if refused.status == Status::INVALID_HANDLE {
+                    refused.error = GetError::Closed.into();
+                }
+                Err(refused)
+            }
+        }
+    }
+
+    // ---- packets -------------------------------------------------------------------------------
 
     /// Waits for a packet, for ever.
     ///

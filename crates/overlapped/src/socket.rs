@@ -36,7 +36,7 @@ pub(crate) struct Associated<K> {
 /// A started operation, for whoever may want to cancel it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Started {
-    token: Token,
+    pub(crate) token: Token,
 }
 
 impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
@@ -377,7 +377,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 }
 
 /// Makes the typed refusal of an untyped one.
-fn give_back<T>(untyped: overlapped_core::Operation, status: Status) -> Refused<T> {
+pub(crate) fn give_back<T>(untyped: overlapped_core::Operation, status: Status) -> Refused<T> {
     // SAFETY: the callers have just made it with `into_core` from an operation of this type.
     let memory: Box<Memory<T>> = unsafe { memory::from_core(untyped) };
     Refused {

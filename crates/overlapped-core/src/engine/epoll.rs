@@ -18,12 +18,13 @@ use std::mem::MaybeUninit;
 use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::slice;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
-use rustix::time::{ClockId, clock_gettime};
+use rustix::time::{ClockId, Timespec, clock_gettime};
 
 use super::{Readiness, Refusal, Role, System};
 use crate::Status;
@@ -40,6 +41,8 @@ const INTERRUPT: u64 = u64::MAX;
 pub(crate) struct Epoll {
     epoll: OwnedFd,
     interrupt: OwnedFd,
+    /// The kernel has no `epoll_pwait2` (before 5.11), or a sandbox refuses it.
+    whole_milliseconds: AtomicBool,
 }
 
 impl Epoll {
@@ -53,7 +56,68 @@ impl Epoll {
             epoll::EventData::new_u64(INTERRUPT),
             epoll::EventFlags::IN | epoll::EventFlags::ET,
         )?;
-        Ok(Epoll { epoll, interrupt })
+        Ok(Epoll {
+            epoll,
+            interrupt,
+            whole_milliseconds: AtomicBool::new(false),
+        })
+    }
+
+    /// `epoll_pwait2`, whose time-out is in nanoseconds. `None`: there is no such call.
+    fn wait_exactly(
+        &self,
+        timeout: &Timespec,
+        events: &mut [MaybeUninit<epoll::Event>],
+    ) -> Option<rustix::io::Result<usize>> {
+        if self.whole_milliseconds.load(Relaxed) {
+            return None;
+        }
+        // SAFETY: the descriptor is open, the array is as long as said, `Timespec` has the layout
+        // of the kernel's 64-bit one, and without a signal mask its size is not looked at.
+        let result = unsafe {
+            libc::syscall(
+                libc::SYS_epoll_pwait2,
+                self.epoll.as_raw_fd(),
+                events.as_mut_ptr(),
+                events.len() as libc::c_int,
+                std::ptr::from_ref(timeout),
+                std::ptr::null::<libc::sigset_t>(),
+                0usize,
+            )
+        };
+        match length(result as isize) {
+            // The latter from sandboxes that do not know the call.
+            Err(Errno::NOSYS | Errno::PERM) => {
+                self.whole_milliseconds.store(true, Relaxed);
+                None
+            }
+            result => Some(result),
+        }
+    }
+
+    /// Waits, to the microsecond where the kernel can. An interrupted wait is over.
+    fn wait_for_events<'a>(
+        &self,
+        timeout: Option<Duration>,
+        events: &'a mut [MaybeUninit<epoll::Event>],
+    ) -> &'a [epoll::Event] {
+        let timeout = timeout.map(|timeout| Timespec {
+            tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(timeout.subsec_nanos()),
+        });
+        if let Some(timeout) = timeout.filter(|timeout| timeout.tv_nsec % 1_000_000 != 0)
+            && let Some(result) = self.wait_exactly(&timeout, events)
+        {
+            let count = result.unwrap_or(0);
+            // SAFETY: the kernel has filled so many; a slice of `MaybeUninit` has the layout of
+            // one of what it may hold.
+            return unsafe { std::slice::from_raw_parts(events.as_ptr().cast(), count) };
+        }
+        // Rounds up to whole milliseconds.
+        match epoll::wait(&self.epoll, events, timeout.as_ref()) {
+            Ok((events, _)) => events,
+            Err(_) => &[],
+        }
     }
 }
 
@@ -171,17 +235,8 @@ impl System for Epoll {
     }
 
     fn wait(&self, timeout: Option<Duration>, report: &mut dyn FnMut(u64, Readiness)) {
-        let timeout = timeout.map(|timeout| rustix::time::Timespec {
-            // What every kernel's epoll can count; a wait may come back early.
-            tv_sec: timeout.as_secs().min(1_000_000) as i64,
-            tv_nsec: i64::from(timeout.subsec_nanos()),
-        });
         let mut events = [const { MaybeUninit::<epoll::Event>::uninit() }; BATCH];
-        // Interrupted by a signal: a wait may come back early.
-        let Ok((events, _)) = epoll::wait(&self.epoll, &mut events[..], timeout.as_ref()) else {
-            return;
-        };
-        for event in events {
+        for event in self.wait_for_events(timeout, &mut events) {
             let token = event.data.u64();
             if token == INTERRUPT {
                 continue;

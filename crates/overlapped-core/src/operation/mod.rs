@@ -25,11 +25,14 @@ use std::any::Any;
 use std::net::SocketAddr;
 use std::ptr::NonNull;
 use std::sync::Arc;
+use std::time::Duration;
 
 use smallvec::SmallVec;
 
 use crate::Status;
 use crate::endpoint::Endpoint;
+#[cfg(target_os = "linux")]
+use crate::port::timers::{Beat, Key};
 use list::Link;
 
 /// What an operation does.
@@ -52,6 +55,8 @@ pub enum Kind {
     Disconnect,
     /// Was posted: no I/O at all (PQ-1).
     Post,
+    /// Completes at a time.
+    Timer,
 }
 
 impl Kind {
@@ -124,6 +129,14 @@ pub struct Header {
     owner: Option<Arc<dyn Any + Send + Sync>>,
     peer: Option<SocketAddr>,
     accepted: Option<Endpoint>,
+    /// How long it may be under way on a socket.
+    timeout: Option<Duration>,
+    /// The deadline that was set at the start.
+    #[cfg(target_os = "linux")]
+    pub(crate) deadline: Option<Key>,
+    /// Of a periodic timer, from packet to start.
+    #[cfg(target_os = "linux")]
+    pub(crate) beat: Option<Beat>,
 }
 
 // SAFETY: the raw pointers in it (link, segments) point to memory that moves with the operation.
@@ -147,6 +160,11 @@ impl Header {
             owner: None,
             peer: None,
             accepted: None,
+            timeout: None,
+            #[cfg(target_os = "linux")]
+            deadline: None,
+            #[cfg(target_os = "linux")]
+            beat: None,
         }
     }
 
@@ -160,6 +178,10 @@ impl Header {
         let filled = segments.into_iter().filter(|segment| !segment.is_empty());
         self.segments.extend(filled);
         self.accepted = None;
+        #[cfg(target_os = "linux")]
+        if kind != Kind::Timer {
+            self.beat = None;
+        }
     }
 
     /// What the operation does, or did last.
@@ -195,6 +217,16 @@ impl Header {
     /// Keeps `owner` until the operation comes back.
     pub fn set_owner(&mut self, owner: Option<Arc<dyn Any + Send + Sync>>) {
         self.owner = owner;
+    }
+
+    /// How long the operation may be under way on a socket.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+
+    /// Sets how long the operation may be under way on a socket, from its next start on.
+    pub fn set_timeout(&mut self, timeout: Option<Duration>) {
+        self.timeout = timeout;
     }
 
     /// The connection that an accept took.

@@ -3,8 +3,10 @@
 mod binding;
 mod fork;
 mod limited;
+pub(crate) mod timers;
 
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,11 +14,12 @@ use std::time::Duration;
 use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue};
 
 use crate::engine::epoll::Epoll;
-use crate::engine::readiness::{Linger, SocketState, Table};
+use crate::engine::readiness::{SocketState, Table};
 use crate::engine::{Chosen, Readiness, System};
-use crate::operation::{Item, ItemList, Operation, OperationList};
-use crate::{GetError, Options, Socket, Stats};
+use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
+use crate::{GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
+use timers::{Beat, Due, Key, Timers};
 
 pub(crate) struct PortInner {
     queue: Queue<ItemList>,
@@ -24,7 +27,7 @@ pub(crate) struct PortInner {
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
-    linger: Linger,
+    timers: Timers,
     linger_for: Duration,
     sockets: Limited,
     closed: AtomicBool,
@@ -71,7 +74,7 @@ impl Port {
             system,
             table: Table::default(),
             reports: Mutex::default(),
-            linger: Linger::new(),
+            timers: Timers::new(),
             linger_for: options.linger,
             sockets: Limited::new(options.max_sockets),
             closed: AtomicBool::new(false),
@@ -107,6 +110,54 @@ impl Port {
     /// A closed port gives it back.
     pub fn post(&self, operation: Operation) -> Result<(), Operation> {
         self.inner.post(operation)
+    }
+
+    /// Starts an operation that was prepared as a timer: it completes after this long.
+    ///
+    /// # Errors
+    ///
+    /// The operation comes back when the port is closed, there is no memory, or this is a forked
+    /// child.
+    pub fn start_timer(&self, mut operation: Operation, after: Duration) -> Result<Token, Refused> {
+        operation.beat = None;
+        let at = self.inner.deadline(after);
+        self.inner.start_timer(operation, at)
+    }
+
+    /// Starts an operation that was prepared as a timer: it completes at the next tick of its beat.
+    ///
+    /// # Errors
+    ///
+    /// As [`start_timer`](Port::start_timer), and for a period of zero.
+    pub fn start_interval(
+        &self,
+        mut operation: Operation,
+        period: Duration,
+    ) -> Result<Token, Refused> {
+        let Some(period) = NonZeroU64::new(nanoseconds(period)) else {
+            let status = Status::INVALID_PARAMETER;
+            return Err(Refused { status, operation });
+        };
+        let beat = match operation.beat {
+            Some(beat) if beat.period() == period => beat,
+            _ => Beat::new(period, self.inner.system().now()),
+        };
+        operation.beat = Some(beat);
+        self.inner.start_timer(operation, beat.next())
+    }
+
+    /// Cancels a timer; `false` if it is not under way (CX-2).
+    pub fn cancel_timer(&self, token: Token) -> bool {
+        let key = timers::key(token);
+        let Some(Due::Timer(mut operation)) = key.and_then(|key| self.inner.timers.remove(key))
+        else {
+            return false;
+        };
+        operation.beat = None;
+        operation.finish(Status::CANCELLED, 0);
+        // A closed port drops it.
+        drop(self.inner.post(operation));
+        true
     }
 
     /// Waits for a packet; `None` waits for ever, zero only looks.
@@ -171,12 +222,14 @@ impl Port {
         // taken below for each lane.
         inner.closed.store(true, SeqCst);
         let packets = inner.queue.close(inner);
+        let due: Vec<Due> = inner.timers.end().collect();
         let mut under_way = OperationList::new();
         for socket in inner.table.all() {
             under_way.append(&mut socket.abandon());
         }
         // At the end, because they run destructors of the user's, which may panic.
         drop(packets);
+        drop(due);
         drop(under_way);
     }
 
@@ -191,6 +244,7 @@ impl Port {
             engine: self.inner.system().name(),
             engine_reason: self.inner.system().reason(),
             sockets: self.inner.sockets.count(),
+            timers: self.inner.timers.len(),
             queue: self.inner.queue.stats(),
         }
     }
@@ -215,8 +269,7 @@ impl PortInner {
     }
 
     fn deadline(&self, timeout: Duration) -> u64 {
-        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-        self.system().now().saturating_add(timeout)
+        self.system().now().saturating_add(nanoseconds(timeout))
     }
 
     fn get(
@@ -264,8 +317,11 @@ impl PortInner {
     /// queued.
     fn resolve(&self, item: Item, me: &overlapped_queue::Binding<ItemList>) -> Option<Operation> {
         let mut rest = ItemList::default();
-        let operation = SocketState::resolve(item, &mut rest);
+        let mut operation = SocketState::resolve(item, &mut rest);
         self.queue.push_all(self, &mut rest, Some(me));
+        if let Some(operation) = &mut operation {
+            self.lift_deadline(operation);
+        }
         operation
     }
 
@@ -276,24 +332,96 @@ impl PortInner {
         }
     }
 
+    // ---- time ----------------------------------------------------------------------------------
+
+    /// Adds something to be done at a time.
+    fn schedule(&self, at: u64, due: Due) -> Result<Key, (Status, Due)> {
+        let (key, leader_is_late) = self.timers.add(at, due)?;
+        if leader_is_late {
+            self.system().interrupt();
+        }
+        Ok(key)
+    }
+
+    fn start_timer(&self, operation: Operation, at: u64) -> Result<Token, Refused> {
+        debug_assert_eq!(operation.kind(), Kind::Timer);
+        if self.fork.check().is_err() {
+            let status = Status::NOT_SUPPORTED;
+            return Err(Refused { status, operation });
+        }
+        match self.schedule(at, Due::Timer(operation)) {
+            Ok(key) => Ok(timers::token(key)),
+            Err((status, Due::Timer(operation))) => Err(Refused { status, operation }),
+            Err((_, Due::Deadline(..) | Due::Linger(_))) => unreachable!("it was a timer"),
+        }
+    }
+
+    /// Sets the deadline of an operation that is about to be started.
+    pub(crate) fn deadline_of(
+        &self,
+        socket: &Arc<SocketState>,
+        operation: u64,
+        timeout: Duration,
+    ) -> Result<Key, Status> {
+        let due = Due::Deadline(Arc::downgrade(socket), operation);
+        self.schedule(self.deadline(timeout), due)
+            .map_err(|(status, _)| status)
+    }
+
+    /// Takes the deadline of an operation out, if it has one.
+    pub(crate) fn lift_deadline(&self, operation: &mut Operation) {
+        if let Some(key) = operation.deadline.take() {
+            self.timers.remove(key);
+        }
+    }
+
     /// Lets a closed socket send what it has, for as long as the port allows.
     pub(crate) fn linger(&self, socket: &Arc<SocketState>) {
-        if self.linger.add(self.deadline(self.linger_for), socket) {
-            // The leader may be waiting for longer than that.
-            self.system().interrupt();
+        let until = self.deadline(self.linger_for);
+        if self
+            .schedule(until, Due::Linger(Arc::downgrade(socket)))
+            .is_err()
+        {
+            // Without memory to remember it, its time is over.
+            socket.abort_sends();
+        }
+    }
+
+    /// Does what is due.
+    fn expire(&self, into: &mut ItemList) {
+        let now = self.system().now();
+        while let Some((_, due)) = self.timers.pop(now) {
+            match due {
+                Due::Timer(mut operation) => {
+                    let expired = operation.beat.as_mut().map_or(1, |beat| beat.advance(now));
+                    operation.finish(
+                        Status::SUCCESS,
+                        usize::try_from(expired).unwrap_or(usize::MAX),
+                    );
+                    into.push(Item::Packet(operation));
+                }
+                Due::Deadline(socket, operation) => {
+                    if let Some(socket) = socket.upgrade() {
+                        socket.time_out(operation, into);
+                    }
+                }
+                Due::Linger(socket) => {
+                    if let Some(socket) = socket.upgrade() {
+                        socket.abort_sends();
+                    }
+                }
+            }
         }
     }
 }
 
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
 impl Engine<ItemList> for PortInner {
     fn wait(&self, timeout: Option<Duration>, into: &mut ItemList) {
-        let timeout = match self.linger.earliest() {
-            u64::MAX => timeout,
-            earliest => {
-                let left = Duration::from_nanos(earliest.saturating_sub(self.system().now()));
-                Some(timeout.map_or(left, |timeout| timeout.min(left)))
-            }
-        };
+        let timeout = self.timers.bound(timeout, || self.system().now());
         // Only the leader is in here, so nobody contends for the buffer.
         let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
         self.system().wait(timeout, &mut |token, readiness| {
@@ -301,8 +429,8 @@ impl Engine<ItemList> for PortInner {
         });
         self.table.deliver(&mut reports, into);
         drop(reports);
-        if self.linger.earliest() != u64::MAX {
-            self.linger.expire(self.system().now());
+        if self.timers.back() {
+            self.expire(into);
         }
     }
 

@@ -18,7 +18,7 @@ use windows_sys::Win32::System::Threading::INFINITE;
 use super::socket::{Socket, SocketState};
 use crate::endpoint::Endpoint;
 use crate::operation::{Header, Kind, Operation, OperationList};
-use crate::{GetError, Options, QueueStats, Stats};
+use crate::{GetError, Options, QueueStats, Refused, Stats, Status, Token};
 
 /// The untyped completion port: the kernel's.
 #[derive(Clone)]
@@ -109,6 +109,30 @@ impl Port {
     /// A closed port gives it back.
     pub fn post(&self, operation: Operation) -> Result<(), Operation> {
         self.inner.post(operation)
+    }
+
+    /// Refused: this engine has no timers yet.
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn start_timer(&self, operation: Operation, _after: Duration) -> Result<Token, Refused> {
+        let status = Status::NOT_SUPPORTED;
+        Err(Refused { status, operation })
+    }
+
+    /// Refused, as [`start_timer`](Port::start_timer).
+    ///
+    /// # Errors
+    ///
+    /// Always.
+    pub fn start_interval(&self, operation: Operation, period: Duration) -> Result<Token, Refused> {
+        self.start_timer(operation, period)
+    }
+
+    /// `false`: there are none.
+    pub fn cancel_timer(&self, _token: Token) -> bool {
+        false
     }
 
     /// Waits for a packet; `None` waits for ever, zero only looks.
@@ -205,6 +229,7 @@ impl Port {
                 .iter()
                 .filter(|s| s.strong_count() > 0)
                 .count(),
+            timers: 0,
             queue: QueueStats::default(),
         }
     }

@@ -106,7 +106,8 @@ impl Socket {
             });
         };
         let kind = operation.kind();
-        if !matches!(kind, Kind::Recv | Kind::RecvZero | Kind::Send) {
+        let performed = matches!(kind, Kind::Recv | Kind::RecvZero | Kind::Send);
+        if !performed || operation.timeout().is_some() {
             return Err(Refused {
                 status: Status::NOT_SUPPORTED,
                 operation,

@@ -50,7 +50,6 @@
 mod accept;
 mod connect;
 mod disconnect;
-mod linger;
 mod recv;
 mod registered;
 mod send;
@@ -58,7 +57,6 @@ mod side;
 mod socket;
 mod table;
 
-pub(crate) use linger::Linger;
 pub(crate) use registered::Registered;
 pub(crate) use side::Direction;
 pub(crate) use socket::{SocketState, address};

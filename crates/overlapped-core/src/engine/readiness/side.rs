@@ -202,7 +202,7 @@ impl Side {
                 Kind::Send => send::attempt(&mut turn),
                 Kind::Connect => connect::attempt(&mut turn),
                 Kind::Disconnect => disconnect::attempt(&mut turn),
-                Kind::Post => unreachable!("posted packets go straight to the queue"),
+                Kind::Post | Kind::Timer => unreachable!("no socket starts these"),
             };
             match attempt {
                 Attempt::Again => {

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use overlapped_queue::Fifo;
+
 use super::side::{Lane, Served, Side};
 use super::{Direction, Registered};
 use crate::Status;
@@ -135,12 +137,16 @@ impl SocketState {
             return Err(Refused { status, operation });
         }
         let mut lane = side.lock();
+        let id = lane.next_id << 1 | u64::from(direction == Direction::Send);
         // Under the lock: whoever closes sets the flag first and then empties the lanes.
-        if let Err(status) = self.admit(kind) {
+        let admitted = self
+            .set_deadline(&mut operation, id)
+            .and_then(|()| self.admit(kind));
+        if let Err(status) = admitted {
             drop(lane);
+            self.port.lift_deadline(&mut operation);
             return Err(Refused { status, operation });
         }
-        let id = lane.next_id << 1 | u64::from(direction == Direction::Send);
         lane.next_id += 1;
         operation.set_id(id);
         let alone = lane.operations.is_empty();
@@ -157,6 +163,15 @@ impl SocketState {
             socket: self.number,
             operation: id,
         })
+    }
+
+    /// Sets the operation's deadline, if it has a time-out. The lane is held, so that the deadline
+    /// finds it there.
+    fn set_deadline(self: &Arc<Self>, operation: &mut Operation, id: u64) -> Result<(), Status> {
+        if let Some(timeout) = operation.timeout() {
+            operation.deadline = Some(self.port.deadline_of(self, id, timeout)?);
+        }
+        Ok(())
     }
 
     /// Whether the socket can start an operation of this kind now.
@@ -191,7 +206,7 @@ impl SocketState {
                 Phase::Connected => Err(Status::CONNECTION_ACTIVE),
                 Phase::Connecting | Phase::Listener => Err(Status::INVALID_PARAMETER),
             },
-            Kind::Post => Err(Status::INVALID_PARAMETER),
+            Kind::Post | Kind::Timer => Err(Status::INVALID_PARAMETER),
             _ => Ok(()),
         }
     }
@@ -347,24 +362,51 @@ impl SocketState {
         if token.socket != self.number {
             return false;
         }
-        let direction = if token.operation & 1 == 1 {
-            Direction::Send
-        } else {
-            Direction::Recv
-        };
-        let found = self.take_out(direction, |lane| {
-            lane.operations.remove(|op| op.id() == token.operation)
-        });
+        let mut ended = ItemList::default();
+        let found = self.end_one(token.operation, Status::CANCELLED, &mut ended);
+        self.port.push_all(&mut ended);
+        found
+    }
+
+    /// The deadline of an operation has come: it ends if it is still under way. What completes here
+    /// is part of the leader's harvest.
+    pub(crate) fn time_out(self: &Arc<Self>, id: u64, harvest: &mut ItemList) {
+        // What is there counts as having come in time, though no worker has had time to fetch it.
+        self.try_once_more(id, harvest);
+        if direction_of(id) == Direction::Recv {
+            for child in self.awaited() {
+                child.try_once_more(id, harvest);
+            }
+        }
+        self.end_one(id, Status::IO_TIMEOUT, harvest);
+    }
+
+    /// Serves the side in which this operation waits, if it waits here.
+    fn try_once_more(self: &Arc<Self>, id: u64, done: &mut ItemList) {
+        let direction = direction_of(id);
+        let side = self.side(direction);
+        let mut lane = side.lock();
+        if lane.operations.iter_mut().any(|op| op.id() == id) {
+            let served = side.serve(self, &mut lane);
+            drop(lane);
+            done.append(&mut self.items(direction, served));
+        }
+    }
+
+    /// Ends one operation; whether it was still under way.
+    fn end_one(self: &Arc<Self>, id: u64, status: Status, ended: &mut ItemList) -> bool {
+        let direction = direction_of(id);
+        let found = self.take_out(direction, |lane| lane.operations.remove(|op| op.id() == id));
         if let Some(operation) = found {
-            self.end_all(OperationList::from_iter([operation]), Status::CANCELLED);
-            self.serve_successors(direction);
+            ended.append(&mut self.ended(OperationList::from_iter([operation]), status));
+            ended.append(&mut self.serve_successors(direction));
             return true;
         }
         direction == Direction::Recv
             && self
                 .awaited()
                 .iter()
-                .any(|child| child.end_awaited(Status::CANCELLED, |id| id == token.operation) > 0)
+                .any(|child| child.end_awaited(status, |other| other == id) > 0)
     }
 
     /// Cancels everything that is under way; how many operations that was (CX-1).
@@ -391,17 +433,17 @@ impl SocketState {
         taken
     }
 
-    /// What waited behind an operation that was cancelled may need less than that did: a
+    /// What waited behind an operation that was taken out may need less than that did: a
     /// disconnect needs no room in the socket.
-    fn serve_successors(self: &Arc<Self>, direction: Direction) {
+    fn serve_successors(self: &Arc<Self>, direction: Direction) -> ItemList {
         let side = self.side(direction);
         let mut lane = side.lock();
         if direction == Direction::Recv || lane.operations.is_empty() {
-            return;
+            return ItemList::default();
         }
         let served = side.serve(self, &mut lane);
         drop(lane);
-        self.port.push_all(&mut self.items(direction, served));
+        self.items(direction, served)
     }
 
     /// On a connection whose first data is awaited: ends the accept, and the connection with it.
@@ -426,6 +468,11 @@ impl SocketState {
 
     /// Completes operations that were taken out of their lane. No lane is held.
     fn end_all(&self, operations: OperationList, status: Status) {
+        self.port.push_all(&mut self.ended(operations, status));
+    }
+
+    /// The packets of operations that were taken out of their lane.
+    fn ended(&self, operations: OperationList, status: Status) -> ItemList {
         let mut done = OperationList::new();
         for mut operation in operations {
             if operation.kind() == Kind::Connect {
@@ -436,7 +483,7 @@ impl SocketState {
             operation.finish(status, bytes);
             done.push(operation);
         }
-        self.port.push_all(&mut ItemList::from(done));
+        ItemList::from(done)
     }
 
     // ---- closing -------------------------------------------------------------------------------
@@ -630,6 +677,15 @@ impl SocketState {
             Item::Packet(operation) => Some(operation),
             Item::Ready(socket, direction) => socket.take_turn(direction, rest),
         }
+    }
+}
+
+/// In which direction of its socket the operation with this number is.
+fn direction_of(id: u64) -> Direction {
+    if id & 1 == 1 {
+        Direction::Send
+    } else {
+        Direction::Recv
     }
 }
 
