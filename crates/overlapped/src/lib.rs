@@ -60,7 +60,10 @@
 //!
 //! * `sim`: a simulated network with a seed, for deterministic tests (`sim` module).
 
+mod aligned;
 mod buffer;
+#[cfg(target_os = "linux")]
+mod file;
 mod memory;
 #[cfg(doctest)]
 mod misuse;
@@ -72,11 +75,18 @@ mod socket;
 use std::io;
 use std::net::SocketAddr;
 
+pub use aligned::AlignedBuffer;
 pub use buffer::Buffer;
+#[cfg(target_os = "linux")]
+pub use file::File;
 pub use operation::{Accepted, Operation, Refused};
+#[cfg(target_os = "linux")]
+pub use overlapped_core::OpenOptions;
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
-pub use overlapped_core::{Endpoint, GetError, Kind, QueueStats, Stats, Status, WakePolicy};
+pub use overlapped_core::{
+    Endpoint, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status, WakePolicy,
+};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort, Engine};
 pub use socket::{Socket, Started};

@@ -22,7 +22,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
 use rustix::time::{ClockId, clock_gettime};
 
-use super::{Readiness, Refusal, Role, System};
+use super::{Readiness, Refusal, Role, System, sigpipe};
 use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
@@ -98,6 +98,23 @@ fn message(segments: &[Segment]) -> libc::msghdr {
     // A few pieces; the field's type is one thing in glibc and another in musl.
     header.msg_iovlen = segments.len() as _;
     header
+}
+
+fn send(endpoint: &Endpoint, from: &[Segment], more: SendFlags) -> Result<usize, Refusal> {
+    let fd = fd(endpoint).as_raw_fd();
+    // Without MSG_NOSIGNAL a peer that has gone would end the process.
+    let flags = (SendFlags::NOSIGNAL | SendFlags::DONTWAIT | more).bits() as i32;
+    retry(|| match from {
+        [only] => {
+            // SAFETY: as in `recv`; the system only reads.
+            length(unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) })
+        }
+        several => {
+            let header = message(several);
+            // SAFETY: as in `recv`; the system only reads.
+            length(unsafe { libc::sendmsg(fd, &header, flags) })
+        }
+    })
 }
 
 impl System for Epoll {
@@ -226,19 +243,24 @@ impl System for Epoll {
     }
 
     fn send(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
-        let fd = fd(endpoint).as_raw_fd();
-        // Without MSG_NOSIGNAL a peer that has gone would end the process.
-        let flags = (SendFlags::NOSIGNAL | SendFlags::DONTWAIT).bits() as i32;
-        retry(|| match from {
-            [only] => {
-                // SAFETY: as in `recv`; the system only reads.
-                length(unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) })
-            }
-            several => {
-                let header = message(several);
-                // SAFETY: as in `recv`; the system only reads.
-                length(unsafe { libc::sendmsg(fd, &header, flags) })
-            }
+        send(endpoint, from, SendFlags::empty())
+    }
+
+    fn send_more(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        send(endpoint, from, SendFlags::MORE)
+    }
+
+    fn send_file(
+        &self,
+        endpoint: &Endpoint,
+        file: &OwnedFd,
+        offset: u64,
+        count: usize,
+    ) -> Result<usize, Refusal> {
+        let _quiet = sigpipe::Held::new();
+        retry(|| {
+            let mut offset = offset;
+            rustix::fs::sendfile(fd(endpoint), file, Some(&mut offset), count)
         })
     }
 

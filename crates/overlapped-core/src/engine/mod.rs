@@ -18,10 +18,14 @@
 
 #[cfg(target_os = "linux")]
 pub(crate) mod epoll;
+#[cfg(target_os = "linux")]
+pub(crate) mod files;
 #[cfg(windows)]
 pub(crate) mod iocp;
 #[cfg(target_os = "linux")]
 pub(crate) mod readiness;
+#[cfg(target_os = "linux")]
+mod sigpipe;
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub mod sim;
 #[cfg(target_os = "linux")]

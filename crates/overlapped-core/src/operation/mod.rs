@@ -12,10 +12,14 @@
 //! ownership rule.
 
 #[cfg(target_os = "linux")]
+mod file;
+#[cfg(target_os = "linux")]
 mod items;
 mod list;
 mod start;
 
+#[cfg(target_os = "linux")]
+pub(crate) use file::FilePart;
 #[cfg(target_os = "linux")]
 pub(crate) use items::{Item, ItemList, ReadyNode};
 pub use list::OperationList;
@@ -50,13 +54,32 @@ pub enum Kind {
     Connect,
     /// Ends the sending direction after all that was queued before it (DX-1).
     Disconnect,
+    /// Sends bytes, a range of a file, and bytes, as one send (TF-1).
+    SendFile,
+    /// Reads from a place of a file (IO-18).
+    Read,
+    /// Writes to a place of a file.
+    Write,
+    /// Writes to the end of a file, wherever that is by then.
+    Append,
+    /// Brings a file's data and metadata to the disk.
+    SyncAll,
+    /// Brings a file's data to the disk, and as much metadata as it takes to find it again.
+    SyncData,
+    /// Opens a file.
+    Open,
+    /// Closes a file.
+    Close,
     /// Was posted: no I/O at all (PQ-1).
     Post,
 }
 
 impl Kind {
     pub(crate) fn is_send_side(self) -> bool {
-        matches!(self, Kind::Send | Kind::Connect | Kind::Disconnect)
+        matches!(
+            self,
+            Kind::Send | Kind::SendFile | Kind::Connect | Kind::Disconnect
+        )
     }
 }
 
@@ -95,6 +118,15 @@ impl Segment {
         self.len == 0
     }
 
+    /// At most the first `most` bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn first(self, most: usize) -> Self {
+        Segment {
+            start: self.start,
+            len: self.len.min(most),
+        }
+    }
+
     /// The part behind the first `skip` bytes.
     pub(crate) fn after(self, skip: usize) -> Self {
         debug_assert!(skip <= self.len);
@@ -124,6 +156,9 @@ pub struct Header {
     owner: Option<Arc<dyn Any + Send + Sync>>,
     peer: Option<SocketAddr>,
     accepted: Option<Endpoint>,
+    /// What only operations with files need. Made by the first of them, and kept.
+    #[cfg(target_os = "linux")]
+    file: Option<Box<FilePart>>,
 }
 
 // SAFETY: the raw pointers in it (link, segments) point to memory that moves with the operation.
@@ -147,6 +182,8 @@ impl Header {
             owner: None,
             peer: None,
             accepted: None,
+            #[cfg(target_os = "linux")]
+            file: None,
         }
     }
 
@@ -204,6 +241,12 @@ impl Header {
     pub fn finish(&mut self, status: Status, bytes: usize) {
         self.status = status;
         self.bytes = bytes;
+    }
+
+    /// What an operation with a file needs.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn file(&mut self) -> &mut FilePart {
+        self.file.get_or_insert_default()
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -4,6 +4,7 @@ mod binding;
 mod fork;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,10 +12,11 @@ use std::time::Duration;
 use overlapped_queue::{Config, Ended, Engine, Fifo, Queue};
 
 use crate::engine::epoll::Epoll;
+use crate::engine::files::{FileState, Files};
 use crate::engine::readiness::{Linger, SocketState, Table};
 use crate::engine::{Readiness, System};
 use crate::operation::{Item, ItemList, Operation, OperationList};
-use crate::{GetError, Options, Socket, Stats};
+use crate::{File, GetError, Options, Socket, Stats, Status};
 
 pub(crate) struct PortInner {
     queue: Queue<ItemList>,
@@ -22,6 +24,7 @@ pub(crate) struct PortInner {
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
+    files: Files,
     linger: Linger,
     linger_for: Duration,
     max_sockets: usize,
@@ -69,6 +72,7 @@ impl Port {
             system,
             table: Table::default(),
             reports: Mutex::default(),
+            files: Files::new(options.files),
             linger: Linger::new(),
             linger_for: options.linger,
             max_sockets: options.max_sockets,
@@ -100,6 +104,26 @@ impl Port {
             return Err((crate::too_many_sockets(most), endpoint));
         }
         SocketState::associate(&self.inner, endpoint).map(Socket::new)
+    }
+
+    /// Associates an open file, a regular one or a block device.
+    ///
+    /// # Errors
+    ///
+    /// The descriptor comes back with the reason.
+    pub fn associate_file(&self, fd: OwnedFd) -> Result<File, (io::Error, OwnedFd)> {
+        if self.inner.is_closed() {
+            return Err((GetError::Closed.into(), fd));
+        }
+        if let Err(error) = self.inner.fork.check() {
+            return Err((error, fd));
+        }
+        FileState::associate(&self.inner, fd).map(File::new)
+    }
+
+    /// A file for an open to open.
+    pub fn unopened_file(&self) -> File {
+        File::new(FileState::unopened(&self.inner))
     }
 
     /// Queues an operation as it is (PQ-1).
@@ -174,6 +198,7 @@ impl Port {
         for socket in inner.table.all() {
             drop(socket.abandon());
         }
+        drop(inner.files.end(&self.inner));
     }
 
     /// Whether [`close`](Port::close) was called.
@@ -187,6 +212,7 @@ impl Port {
             engine: self.inner.system.name(),
             engine_reason: self.inner.system.reason(),
             sockets: self.inner.table.len(),
+            files: self.inner.files.stats(),
             queue: self.inner.queue.stats(),
         }
     }
@@ -199,6 +225,19 @@ impl PortInner {
 
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Whether operations with files can be started here.
+    pub(crate) fn admits_files(&self) -> Result<(), Status> {
+        // In a forked child there is no thread to perform them.
+        if self.is_closed() || self.fork.check().is_err() {
+            return Err(Status::INVALID_HANDLE);
+        }
+        Ok(())
     }
 
     pub(crate) fn is_closed(&self) -> bool {

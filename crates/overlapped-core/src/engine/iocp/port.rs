@@ -205,6 +205,7 @@ impl Port {
                 .iter()
                 .filter(|s| s.strong_count() > 0)
                 .count(),
+            files: crate::FileStats::default(),
             queue: QueueStats::default(),
         }
     }
