@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -663,18 +663,18 @@ fn cx_10_the_end_of_the_port_drops_each_operation_once(files: &Files) {
         started += 3;
     }
     file.close(counted("")).unwrap();
+    until("somebody is at work", || port.stats().files.running > 0);
+    let threads = port.stats().files.engine == "threads";
     port.close();
-    if port.stats().files.engine == "threads" {
-        // The threads are in the middle of an open; it ends when the other end is opened.
-        let _other_end = fs::File::options().write(true).open(&fifo.0).unwrap();
-        until("everything was dropped", || {
-            dropped.load(SeqCst) == started + 1
-        });
-    } else {
-        until("everything was dropped", || {
-            dropped.load(SeqCst) == started + 1
-        });
-    }
+    // A thread that is in the middle of an open stays there until the other end is opened.
+    let _other_end = threads.then(|| {
+        let mut options = fs::File::options();
+        options.read(true).custom_flags(libc::O_NONBLOCK);
+        options.open(&fifo.0).unwrap()
+    });
+    until("everything was dropped", || {
+        dropped.load(SeqCst) == started + 1
+    });
     until("the file is closed", || !temporary.is_open());
     assert!(file.write_at(counted(""), 0).is_err());
     assert_eq!(dropped.load(SeqCst), started + 2);
@@ -1015,7 +1015,7 @@ mod transmit {
         }
         assert!(temporary.is_open());
         port.close();
-        assert!(!temporary.is_open());
+        until("the file is closed", || !temporary.is_open());
         drop(socket);
     }
 }
