@@ -3,14 +3,15 @@
 //! ```text
 //! faces      overlapped (safe Rust)   ...
 //!               |  typed operations become `Operation`, typed sockets their owners
-//! core       Port = queue + engine + sockets             this crate
+//! core       Port = queue + engine + sockets + files     this crate
 //!               |                \
 //! queue      overlapped-queue     engine/readiness  on  engine/epoll | engine/sim
+//!                                 engine/files      on  io_uring | threads
 //! ```
 //!
 //! Programs use a face; this crate is for who writes one. Its own contract is small: a face
 //! allocates operation memory with a [`Header`] at its front, wraps it in an [`Operation`],
-//! prepares it and starts it on a [`Socket`]; it comes out of [`Port::get`] exactly once, or, when
+//! prepares it and starts it on a [`Socket`] or a `File`; it comes out of [`Port::get`] exactly once, or, when
 //! the port ends first, its memory is released exactly once.
 
 mod endpoint;

@@ -43,13 +43,20 @@
 //! # }
 //! ```
 //!
+//! # Files
+//!
+//! On Linux regular files can be associated too: `CompletionPort::associate_file` and `open` make a
+//! `File`, whose reads, writes and appends complete in packets of the same port, and
+//! `Socket::send_file` sends a file among a socket's other sends. No call waits for the disk.
+//!
 //! # What the model gives you
 //!
 //! * **Ownership.** An operation's buffer belongs to the port from start to packet. There is no
 //!   handle with which it could be touched, freed or forgotten meanwhile.
 //! * **Exactly once.** Each started operation yields exactly one packet, also when it fails, is
 //!   cancelled or its socket is closed; or, when the port itself ends first, exactly one drop.
-//! * **Order.** Bytes are received and sent in the order in which operations were started.
+//! * **Order.** Bytes are received and sent in the order in which operations were started. (Operations
+//!   on a file each have a place of their own, and no order.)
 //! * **The concurrency value.** However many threads wait, only so many are active, and when one
 //!   says that it blocks, another takes its place.
 //!

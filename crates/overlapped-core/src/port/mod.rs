@@ -234,7 +234,10 @@ impl PortInner {
     /// Whether operations with files can be started here.
     pub(crate) fn admits_files(&self) -> Result<(), Status> {
         // In a forked child there is no thread to perform them.
-        if self.is_closed() || self.fork.check().is_err() {
+        if self.fork.check().is_err() {
+            return Err(Status::NOT_SUPPORTED);
+        }
+        if self.is_closed() {
             return Err(Status::INVALID_HANDLE);
         }
         Ok(())

@@ -755,6 +755,70 @@ fn a_full_disk_fails_the_write_with_what_was_written(files: &Files) {
     nothing(&files.port);
 }
 
+/// Makes `io_uring_setup` fail with this errno, in this thread and those that it starts, as the
+/// filters of containers do.
+fn refuse_io_uring(errno: i32) {
+    let code = |parts: &[u32]| parts.iter().sum::<u32>() as u16;
+    // SAFETY: they only fill in structures.
+    let mut program = unsafe {
+        [
+            // The number of the system call is the first field.
+            libc::BPF_STMT(code(&[libc::BPF_LD, libc::BPF_W, libc::BPF_ABS]), 0),
+            libc::BPF_JUMP(
+                code(&[libc::BPF_JMP, libc::BPF_JEQ, libc::BPF_K]),
+                libc::SYS_io_uring_setup as u32,
+                0,
+                1,
+            ),
+            libc::BPF_STMT(
+                code(&[libc::BPF_RET, libc::BPF_K]),
+                libc::SECCOMP_RET_ERRNO | errno as u32,
+            ),
+            libc::BPF_STMT(code(&[libc::BPF_RET, libc::BPF_K]), libc::SECCOMP_RET_ALLOW),
+        ]
+    };
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: both read their arguments only, and concern this thread.
+    unsafe {
+        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+        let mode = libc::SECCOMP_MODE_FILTER;
+        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, mode, &filter), 0);
+    }
+}
+
+#[test]
+fn where_io_uring_is_refused_threads_do_it_and_say_why() {
+    for (errno, why) in [
+        (libc::EPERM, "not permitted"),
+        (libc::ENOSYS, "has none"),
+        (libc::EINVAL, "older than 6.1"),
+        (libc::ENOMEM, "no memory for the smallest ring"),
+        (libc::EMFILE, "Too many open files"),
+    ] {
+        let alone = std::thread::spawn(move || {
+            refuse_io_uring(errno);
+            let files = Files::new(FileEngine::Auto);
+            let stats = files.port.stats().files;
+            assert_eq!((stats.engine, stats.running, stats.waiting), ("none", 0, 0));
+            let temporary = Temporary::with(&pattern(100_000));
+            let file = files.open(&temporary.0);
+            temporary.cool();
+            file.sync_all(text(b"", 1)).unwrap();
+            assert_eq!(ended(&get(&files.port)), (1, Status::SUCCESS, 0));
+            file.read_at(room(100_000, 2), 0).unwrap();
+            let packet = get(&files.port);
+            assert!(packet.operation.bytes() == pattern(100_000));
+            let stats = files.port.stats().files;
+            assert_eq!(stats.engine, "threads");
+            assert!(stats.reason.contains(why), "{}", stats.reason);
+        });
+        alone.join().unwrap();
+    }
+}
+
 /// Runs one test of this program again, alone in a process of its own.
 fn in_a_child(test: &str) {
     let output = Command::new(std::env::current_exe().unwrap())
