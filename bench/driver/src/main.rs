@@ -16,7 +16,6 @@ mod cli;
 mod counters;
 mod plan;
 mod run;
-mod stats;
 mod table;
 
 /// A message for the person at the terminal: nothing here is handled, everything ends the run.

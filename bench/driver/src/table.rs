@@ -5,7 +5,7 @@ use std::fmt::Write;
 use crate::cli::Options;
 use crate::plan::{Point, Variant};
 use crate::run::{Measured, Row};
-use crate::stats::{median, median_interval};
+use load::stats::{median, median_interval};
 
 /// Below this many rounds not even the whole range of the ratios covers the median with 95 %.
 const FEWEST_ROUNDS: usize = 6;

@@ -4,3 +4,4 @@
 pub mod pattern;
 pub mod prng;
 pub mod report;
+pub mod stats;

@@ -3,18 +3,23 @@
 //! ```text
 //! faces      overlapped (safe Rust)   ...
 //!               |  typed operations become `Operation`, typed sockets their owners
-//! core       Port = queue + engine + sockets             this crate
+//! core       Port = queue + engine + sockets + files     this crate
 //!               |                \
 //! queue      overlapped-queue     engine/readiness  on  engine/epoll | engine/sim
+//!                                 engine/files      on  io_uring | threads
 //! ```
 //!
 //! Programs use a face; this crate is for who writes one. Its own contract is small: a face
 //! allocates operation memory with a [`Header`] at its front, wraps it in an [`Operation`],
-//! prepares it and starts it on a [`Socket`]; it comes out of [`Port::get`] exactly once, or, when
+//! prepares it and starts it on a [`Socket`] or a `File`; it comes out of [`Port::get`] exactly once, or, when
 //! the port ends first, its memory is released exactly once.
 
 mod endpoint;
 mod engine;
+#[cfg(target_os = "linux")]
+mod file;
+#[cfg(target_os = "linux")]
+mod open;
 #[cfg_attr(
     windows,
     expect(
@@ -29,6 +34,7 @@ mod port;
 mod socket;
 mod status;
 
+use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
@@ -37,6 +43,10 @@ pub use endpoint::Endpoint;
 pub use engine::iocp::{Port, Socket};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use engine::sim;
+#[cfg(target_os = "linux")]
+pub use file::File;
+#[cfg(target_os = "linux")]
+pub use open::OpenOptions;
 pub use operation::{Header, Kind, Operation, OperationList, Refused, Segment, ShutdownHow, Token};
 pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
 #[cfg(target_os = "linux")]
@@ -58,6 +68,19 @@ pub struct Options {
     pub linger: Duration,
     /// How many sockets may be associated at once.
     pub max_sockets: usize,
+    /// Who performs operations with files.
+    pub files: FileEngine,
+}
+
+/// Who performs the operations with files that cannot be completed at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FileEngine {
+    /// io_uring, and where the system refuses it, threads.
+    #[default]
+    Auto,
+    /// A few threads that make blocking calls.
+    Threads,
 }
 
 impl Default for Options {
@@ -68,6 +91,7 @@ impl Default for Options {
             rescue_after: Some(overlapped_queue::Config::RESCUE_AFTER),
             linger: Duration::from_secs(10),
             max_sockets: usize::MAX,
+            files: FileEngine::default(),
         }
     }
 }
@@ -84,8 +108,25 @@ pub struct Stats {
     pub sockets: usize,
     /// Timers and deadlines under way; also of closed sockets that may still send.
     pub timers: usize,
+    /// Operations with files.
+    pub files: FileStats,
     /// The queue's counts.
     pub queue: QueueStats,
+}
+
+/// A snapshot of a port's operations with files.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct FileStats {
+    /// Who performs what cannot be completed at once: `io_uring`, `threads`, or `none` before the
+    /// first of these.
+    pub engine: &'static str,
+    /// Why it is this one.
+    pub reason: Cow<'static, str>,
+    /// Operations that nobody has taken up yet.
+    pub waiting: usize,
+    /// Operations that are being performed.
+    pub running: usize,
 }
 
 /// The refusal of one socket more than the port may have.

@@ -19,9 +19,27 @@ struct Row {
     win32: u32,
     winsock: u32,
     kind: io::ErrorKind,
+    /// `None` where Linux has no number for it.
     #[cfg(unix)]
-    errno: i32,
+    errno: Option<i32>,
     text: &'static str,
+}
+
+/// The errnos of the table, under their names.
+#[cfg(unix)]
+mod errno {
+    macro_rules! name {
+        ($($name:ident)*) => {
+            pub(super) const NONE: Option<i32> = None;
+            $(pub(super) const $name: Option<i32> = Some(libc::$name);)*
+        };
+    }
+
+    name! {
+        ECONNRESET ECONNABORTED ECANCELED ETIMEDOUT ECONNREFUSED ENETUNREACH EHOSTUNREACH ENOTCONN
+        EPIPE EADDRINUSE EADDRNOTAVAIL ENOBUFS EMFILE EISCONN EFAULT EBADF EINVAL EACCES EMSGSIZE
+        EOPNOTSUPP ENOSPC EDQUOT EFBIG ENOENT EEXIST EISDIR ENOTDIR EROFS EIO
+    }
 }
 
 macro_rules! statuses {
@@ -39,7 +57,7 @@ macro_rules! statuses {
                 winsock: $winsock,
                 kind: io::ErrorKind::$kind,
                 #[cfg(unix)]
-                errno: libc::$errno,
+                errno: errno::$errno,
                 text: $text,
             },)*
         ];
@@ -78,18 +96,38 @@ statuses! {
     CONNECTION_ACTIVE = 0xC000023B, 1230, 10056, EISCONN, AlreadyExists, "the socket is connected already";
     /// The system could not reach the buffer.
     ACCESS_VIOLATION = 0xC0000005, 998, 10014, EFAULT, InvalidInput, "the buffer is not in reach";
-    /// The socket is closed.
-    INVALID_HANDLE = 0xC0000008, 6, 10038, EBADF, InvalidInput, "the socket is closed";
-    /// This cannot be done with a socket in this state.
-    INVALID_PARAMETER = 0xC000000D, 87, 10022, EINVAL, InvalidInput, "this cannot be done with a socket in this state";
+    /// The socket or the file is closed.
+    INVALID_HANDLE = 0xC0000008, 6, 10038, EBADF, InvalidInput, "the socket or the file is closed";
+    /// This cannot be done with a socket in this state, or with this file, offset or buffer.
+    INVALID_PARAMETER = 0xC000000D, 87, 10022, EINVAL, InvalidInput, "this cannot be done with a socket or file in this state";
     /// Not permitted.
     ACCESS_DENIED = 0xC0000022, 5, 10013, EACCES, PermissionDenied, "permission denied";
     /// The message does not fit.
     INVALID_BUFFER_SIZE = 0xC0000206, 1784, 10040, EMSGSIZE, InvalidInput, "the message is too long";
-    /// Not supported by this kind of socket.
-    NOT_SUPPORTED = 0xC00000BB, 50, 10045, EOPNOTSUPP, Unsupported, "this kind of socket cannot do that";
+    /// Not supported by this kind of socket or file.
+    NOT_SUPPORTED = 0xC00000BB, 50, 10045, EOPNOTSUPP, Unsupported, "this kind of socket or file cannot do that";
+    /// There is nothing at or behind this place of the file (IO-18).
+    END_OF_FILE = 0xC0000011, 38, 38, NONE, UnexpectedEof, "the file ends before this place";
+    /// The disk is full.
+    DISK_FULL = 0xC000007F, 112, 112, ENOSPC, StorageFull, "the disk is full";
+    /// The disk quota is used up.
+    DISK_QUOTA_EXCEEDED = 0xC0000802, 1295, 1295, EDQUOT, QuotaExceeded, "the disk quota is used up";
+    /// The file would become larger than the file system or the process's limit allows.
+    FILE_TOO_LARGE = 0xC0000904, 223, 223, EFBIG, FileTooLarge, "the file would become too large";
+    /// There is no such file.
+    OBJECT_NAME_NOT_FOUND = 0xC0000034, 2, 2, ENOENT, NotFound, "there is no such file";
+    /// The file exists already.
+    OBJECT_NAME_COLLISION = 0xC0000035, 183, 183, EEXIST, AlreadyExists, "the file exists already";
+    /// It is a directory.
+    FILE_IS_A_DIRECTORY = 0xC00000BA, 336, 336, EISDIR, IsADirectory, "it is a directory";
+    /// A part of the path is no directory.
+    NOT_A_DIRECTORY = 0xC0000103, 267, 267, ENOTDIR, NotADirectory, "a part of the path is no directory";
+    /// The file system is mounted for reading only.
+    MEDIA_WRITE_PROTECTED = 0xC00000A2, 19, 19, EROFS, ReadOnlyFilesystem, "the file system can only be read";
+    /// The device failed.
+    IO_DEVICE_ERROR = 0xC0000185, 1117, 1117, EIO, Other, "the device failed";
     /// Something else went wrong.
-    UNSUCCESSFUL = 0xC0000001, 31, 10022, EIO, Other, "the operation failed";
+    UNSUCCESSFUL = 0xC0000001, 31, 10022, NONE, Other, "the operation failed";
 }
 
 impl Status {
@@ -146,8 +184,12 @@ impl Status {
     pub fn to_error(self) -> io::Error {
         match self.row() {
             #[cfg(unix)]
-            Some(row) if io::Error::from_raw_os_error(row.errno).kind() == row.kind => {
-                io::Error::from_raw_os_error(row.errno)
+            Some(
+                row @ Row {
+                    errno: Some(errno), ..
+                },
+            ) if io::Error::from_raw_os_error(*errno).kind() == row.kind => {
+                io::Error::from_raw_os_error(*errno)
             }
             Some(row) => io::Error::new(row.kind, self),
             None => io::Error::other(self),
@@ -170,7 +212,7 @@ impl Status {
             libc::ENOTSOCK | libc::EBADF => Status::INVALID_HANDLE,
             _ => TABLE
                 .iter()
-                .find(|row| row.errno == errno)
+                .find(|row| row.errno == Some(errno))
                 .map_or(Status::UNSUCCESSFUL, |row| row.status),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::AlignedBuffer;
+
 /// The memory that an operation receives into or sends from.
 ///
 /// A closed set of types, because the port relies on their memory staying where it is while the
@@ -14,6 +16,8 @@ pub enum Buffer {
     Vec(Vec<u8>),
     /// Several pieces, filled or sent in order by one operation, each as [`Buffer::Vec`].
     Vectored(Vec<Vec<u8>>),
+    /// One piece at an aligned address that does not grow, filled and sent as [`Buffer::Vec`].
+    Aligned(AlignedBuffer),
     /// Bytes that several operations send at once; cannot be received into.
     Shared(Arc<[u8]>),
     /// Bytes that live for ever; cannot be received into.
@@ -26,6 +30,7 @@ impl Buffer {
         match self {
             Buffer::Vec(bytes) => Some(bytes),
             Buffer::Vectored(_) => None,
+            Buffer::Aligned(bytes) => Some(bytes),
             Buffer::Shared(bytes) => Some(bytes),
             Buffer::Static(bytes) => Some(bytes),
         }
@@ -57,6 +62,7 @@ impl Buffer {
         match self {
             Buffer::Vec(bytes) => bytes.capacity(),
             Buffer::Vectored(pieces) => pieces.iter().map(Vec::capacity).sum(),
+            Buffer::Aligned(bytes) => bytes.capacity(),
             Buffer::Shared(_) | Buffer::Static(_) => 0,
         }
     }
@@ -72,6 +78,12 @@ impl Default for Buffer {
 impl From<Vec<u8>> for Buffer {
     fn from(bytes: Vec<u8>) -> Self {
         Buffer::Vec(bytes)
+    }
+}
+
+impl From<AlignedBuffer> for Buffer {
+    fn from(bytes: AlignedBuffer) -> Self {
+        Buffer::Aligned(bytes)
     }
 }
 

@@ -43,13 +43,20 @@
 //! # }
 //! ```
 //!
+//! # Files
+//!
+//! On Linux regular files can be associated too: `CompletionPort::associate_file` and `open` make a
+//! `File`, whose reads, writes and appends complete in packets of the same port, and
+//! `Socket::send_file` sends a file among a socket's other sends. No call waits for the disk.
+//!
 //! # What the model gives you
 //!
 //! * **Ownership.** An operation's buffer belongs to the port from start to packet. There is no
 //!   handle with which it could be touched, freed or forgotten meanwhile.
 //! * **Exactly once.** Each started operation yields exactly one packet, also when it fails, is
 //!   cancelled or its socket is closed; or, when the port itself ends first, exactly one drop.
-//! * **Order.** Bytes are received and sent in the order in which operations were started.
+//! * **Order.** Bytes are received and sent in the order in which operations were started. (Operations
+//!   on a file each have a place of their own, and no order.)
 //! * **The concurrency value.** However many threads wait, only so many are active, and when one
 //!   says that it blocks, another takes its place.
 //!
@@ -60,7 +67,10 @@
 //!
 //! * `sim`: a simulated network with a seed, for deterministic tests (`sim` module).
 
+mod aligned;
 mod buffer;
+#[cfg(target_os = "linux")]
+mod file;
 mod memory;
 #[cfg(doctest)]
 mod misuse;
@@ -72,11 +82,18 @@ mod socket;
 use std::io;
 use std::net::SocketAddr;
 
+pub use aligned::AlignedBuffer;
 pub use buffer::Buffer;
+#[cfg(target_os = "linux")]
+pub use file::File;
 pub use operation::{Accepted, Operation, Refused};
+#[cfg(target_os = "linux")]
+pub use overlapped_core::OpenOptions;
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
-pub use overlapped_core::{Endpoint, GetError, Kind, QueueStats, Stats, Status, WakePolicy};
+pub use overlapped_core::{
+    Endpoint, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status, WakePolicy,
+};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort, Engine};
 pub use socket::{Socket, Started};

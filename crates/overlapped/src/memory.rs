@@ -9,13 +9,15 @@ use std::ptr::NonNull;
 
 use overlapped_core::{Header, Kind, Operation as Untyped, Segment};
 
-use crate::Buffer;
+use crate::{AlignedBuffer, Buffer};
 
 /// One operation's memory: the core's header at the front, then what the user put in.
 #[repr(C)]
 pub(crate) struct Memory<T> {
     pub(crate) header: Header,
     pub(crate) buffer: Buffer,
+    /// What a transmit sends after the file.
+    pub(crate) tail: Buffer,
     pub(crate) user: T,
 }
 
@@ -35,6 +37,7 @@ impl<T> Memory<T> {
         Box::new(Memory {
             header: Header::new(release::<T>),
             buffer,
+            tail: Buffer::default(),
             user,
         })
     }
@@ -46,28 +49,41 @@ impl<T> Memory<T> {
             (Bytes::None, _) => header.prepare(kind, []),
             (Bytes::Receive, Buffer::Vec(vec)) => header.prepare(kind, [room(vec)]),
             (Bytes::Receive, Buffer::Vectored(pieces)) => {
-                header.prepare(kind, pieces.iter_mut().map(room));
+                let rooms = pieces.iter_mut().map(room);
+                header.prepare(kind, rooms.filter(|room| !room.is_empty()));
+            }
+            (Bytes::Receive, Buffer::Aligned(bytes)) => {
+                header.prepare(kind, [aligned_room(bytes)]);
             }
             // Refused before it comes here; there is no room to receive into.
             (Bytes::Receive, Buffer::Shared(_) | Buffer::Static(_)) => header.prepare(kind, []),
-            (Bytes::Send, Buffer::Vec(vec)) => header.prepare(kind, [content(vec)]),
-            (Bytes::Send, Buffer::Vectored(pieces)) => {
-                header.prepare(kind, pieces.iter().map(|piece| content(piece)));
-            }
-            (Bytes::Send, Buffer::Shared(bytes)) => header.prepare(kind, [content(bytes)]),
-            (Bytes::Send, Buffer::Static(bytes)) => header.prepare(kind, [content(bytes)]),
+            (Bytes::Send, buffer) => header.prepare(kind, contents(buffer)),
         }
+    }
+
+    /// Readies the header for a transmit of the buffer, a file, and `tail`. How many pieces precede
+    /// the file.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn prepare_transmit(&mut self, tail: Buffer) -> usize {
+        self.tail = tail;
+        let pieces = contents(&self.buffer).chain(contents(&self.tail));
+        self.header.prepare(Kind::SendFile, pieces);
+        contents(&self.buffer).count()
     }
 
     /// After the packet: makes what a receive brought the buffer's content.
     pub(crate) fn settle(&mut self) {
-        if !matches!(self.header.kind(), Kind::Recv | Kind::AcceptRecv) {
+        if !matches!(
+            self.header.kind(),
+            Kind::Recv | Kind::AcceptRecv | Kind::Read
+        ) {
             return;
         }
         let mut left = self.header.bytes();
         match &mut self.buffer {
             Buffer::Vec(vec) => fill(vec, &mut left),
             Buffer::Vectored(pieces) => pieces.iter_mut().for_each(|piece| fill(piece, &mut left)),
+            Buffer::Aligned(bytes) => bytes.set_len(left.min(bytes.capacity())),
             Buffer::Shared(_) | Buffer::Static(_) => {}
         }
     }
@@ -79,6 +95,24 @@ fn room(vec: &mut Vec<u8>) -> Segment {
     // SAFETY: the vector belongs to the operation, and nobody reaches it until the operation comes
     // back; moving the operation's box does not move the vector's bytes.
     unsafe { Segment::new(vec.as_mut_ptr(), vec.capacity()) }
+}
+
+/// All of an aligned buffer.
+fn aligned_room(bytes: &mut AlignedBuffer) -> Segment {
+    let room = bytes.room();
+    // SAFETY: as for `room`.
+    unsafe { Segment::new(room.as_mut_ptr(), room.len()) }
+}
+
+/// A buffer's bytes, to be sent.
+fn contents(buffer: &Buffer) -> impl Iterator<Item = Segment> {
+    let (one, several) = match buffer {
+        Buffer::Vectored(pieces) => (None, &pieces[..]),
+        other => (other.as_slice(), &[][..]),
+    };
+    let several = several.iter().map(Vec::as_slice);
+    let all = one.into_iter().chain(several);
+    all.filter(|bytes| !bytes.is_empty()).map(content)
 }
 
 /// Bytes to be sent.

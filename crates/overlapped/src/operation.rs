@@ -138,6 +138,13 @@ impl<T> Operation<T> {
         self.memory.header.set_timeout(timeout);
     }
 
+    /// What [`send_file`](crate::Socket::send_file) sent after the file; an empty buffer takes its
+    /// place.
+    #[cfg(target_os = "linux")]
+    pub fn take_tail(&mut self) -> Buffer {
+        std::mem::take(&mut self.memory.tail)
+    }
+
     /// The connection that an accept took; the second call finds none.
     pub fn take_accepted(&mut self) -> Option<Accepted> {
         let endpoint = self.memory.header.take_accepted()?;

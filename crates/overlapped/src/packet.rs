@@ -5,6 +5,8 @@ use std::io;
 
 use overlapped_core::{Kind, Status};
 
+#[cfg(target_os = "linux")]
+use crate::File;
 use crate::{Operation, Socket};
 
 /// A completion packet: an operation that ended, however it ended.
@@ -17,6 +19,9 @@ pub struct Packet<K, T> {
     /// The socket that the operation was started on, with its key; `None` for a timer, and for an
     /// operation that was posted to the port itself.
     pub socket: Option<Socket<K, T>>,
+    /// The file that the operation was started on, with its key; after an open, the opened one.
+    #[cfg(target_os = "linux")]
+    pub file: Option<File<K, T>>,
     /// The operation, to be looked at and started again.
     pub operation: Operation<T>,
     /// What the operation was.
@@ -26,6 +31,18 @@ pub struct Packet<K, T> {
     /// How many bytes it moved; for a posted one, the number it was posted with; for a timer, how
     /// often it has expired.
     pub bytes: usize,
+}
+
+impl<K: Send + Sync + 'static, T: Send + 'static> Packet<K, T> {
+    /// The completion key of the socket or file that the operation was started on; `None` for an
+    /// operation that was posted to the port itself.
+    pub fn key(&self) -> Option<&K> {
+        #[cfg(target_os = "linux")]
+        if let Some(file) = &self.file {
+            return Some(file.key());
+        }
+        self.socket.as_ref().map(Socket::key)
+    }
 }
 
 impl<K, T> Packet<K, T> {

@@ -2,15 +2,21 @@
 
 use std::io;
 use std::marker::PhantomData;
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use overlapped_core::{Endpoint, GetError, Kind, OperationList, Options, Port, Stats, Status};
 use overlapped_core::{Operation as Untyped, Refused as UntypedRefused, Token};
 
+#[cfg(target_os = "linux")]
+use crate::file::AssociatedFile;
 use crate::memory::{self, Bytes};
 use crate::socket::{Associated, give_back};
-use crate::{Operation, Packet, Refused, Socket, Started, WakePolicy};
+#[cfg(target_os = "linux")]
+use crate::{File, OpenOptions};
+use crate::{FileEngine, Operation, Packet, Refused, Socket, Started, WakePolicy};
 
 /// A completion port: one object on which many threads wait, which hands each finished operation
 /// to exactly one of them, and lets only as many run as the concurrency value says.
@@ -124,6 +130,75 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
             Ok(socket) => Ok(Socket::new(Arc::new(Associated { socket, key }))),
             Err((error, socket)) => Err(AssociateError { error, socket, key }),
         }
+    }
+
+    /// Associates an open file with the port, under a key that comes with each of its packets
+    /// (Linux): a regular file or a block device, as std's `File` or an owned descriptor. The file
+    /// stays as it is; [`into_std`](File::into_std) gives it back.
+    ///
+    /// Files are not counted by [`max_sockets`](Builder::max_sockets), and nobody watches whether
+    /// one is associated twice.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for anything else; the system's. The descriptor and the key come back.
+    #[cfg(target_os = "linux")]
+    pub fn associate_file(
+        &self,
+        file: impl Into<OwnedFd>,
+        key: K,
+    ) -> Result<File<K, T>, AssociateError<K>> {
+        match self.handle.port.associate_file(file.into()) {
+            Ok(file) => Ok(File::new(Arc::new(AssociatedFile { file, key }))),
+            Err((error, fd)) => Err(AssociateError {
+                error,
+                socket: Endpoint::Os(fd),
+                key,
+            }),
+        }
+    }
+
+    /// Opens a file as an operation (Linux), since that may block: its packet has the file, under
+    /// this key, ready to be used if it succeeded. A path that is not absolute starts at the
+    /// process's current directory.
+    ///
+    /// The same handle is returned; until the packet is out all but cancelling is refused on it.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` for options that contradict each other, or a path with a zero byte; a closed
+    /// port. The key is dropped then. What the system says of the path is in the packet.
+    ///
+    /// ```
+    /// # use overlapped::{CompletionPort, OpenOptions, Operation, Status};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let path = std::env::temp_dir().join(format!("overlapped-doc-open-{}", std::process::id()));
+    /// let port: CompletionPort<&str, ()> = CompletionPort::new(1)?;
+    /// let options = OpenOptions::new().write(true).create(true);
+    /// port.open(Operation::new("", ()), &options, &path, "notes")?;
+    ///
+    /// let packet = port.get()?;
+    /// packet.result()?;
+    /// let file = packet.file.unwrap();
+    /// file.write_at(Operation::new("some words", ()), 0)?;
+    /// assert_eq!(port.get()?.result()?, 10);
+    /// assert_eq!(std::fs::read(&path)?, b"some words");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(target_os = "linux")]
+    pub fn open(
+        &self,
+        operation: Operation<T>,
+        options: &OpenOptions,
+        path: impl AsRef<std::path::Path>,
+        key: K,
+    ) -> Result<File<K, T>, Refused<T>> {
+        let file = self.handle.port.unopened_file();
+        let file = File::new(Arc::new(AssociatedFile { file, key }));
+        file.open(operation, options, path.as_ref())?;
+        Ok(file)
     }
 
     /// Queues an operation as a packet of its own, with no socket and no I/O: a message to
@@ -387,12 +462,22 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 fn packet<K: Send + Sync + 'static, T: Send + 'static>(
     mut untyped: overlapped_core::Operation,
 ) -> Packet<K, T> {
-    let socket = untyped.take_owner().map(|owner| {
-        let associated = owner
-            .downcast::<Associated<K>>()
-            .expect("a port's sockets have keys of one type");
-        Socket::new(associated)
+    #[cfg(target_os = "linux")]
+    let mut file = None;
+    let socket = untyped.take_owner().and_then(|owner| {
+        let _owner = match owner.downcast::<Associated<K>>() {
+            Ok(associated) => return Some(Socket::new(associated)),
+            Err(_owner) => _owner,
+        };
+        #[cfg(target_os = "linux")]
+        if let Ok(associated) = _owner.downcast::<AssociatedFile<K>>() {
+            file = Some(File::new(associated));
+            return None;
+        }
+        unreachable!("a port's sockets and files have keys of one type")
     });
+    #[cfg(target_os = "linux")]
+    untyped.let_go_of_file();
     // SAFETY: operations enter a port by way of its own methods and its sockets', and all of them
     // take operations of this type only.
     let mut memory = unsafe { memory::from_core::<T>(untyped) };
@@ -401,6 +486,8 @@ fn packet<K: Send + Sync + 'static, T: Send + 'static>(
     let (kind, status, bytes) = (header.kind(), header.status(), header.bytes());
     Packet {
         socket,
+        #[cfg(target_os = "linux")]
+        file,
         operation: Operation { memory },
         kind,
         status,
@@ -497,6 +584,13 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
+    /// Who performs the operations with files that cannot be completed at once;
+    /// [`FileEngine::Auto`] by default.
+    pub fn files(mut self, files: FileEngine) -> Self {
+        self.options.files = files;
+        self
+    }
+
     /// Makes a port on a simulated network instead of the system's.
     #[cfg(all(feature = "sim", target_os = "linux"))]
     pub fn simulated(mut self, network: &overlapped_core::sim::Network) -> Self {
@@ -529,12 +623,12 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 }
 
-/// A socket that could not be associated; it comes back with its key and the reason. If the system
-/// had no memory to watch it, it may have been put into non-blocking mode.
+/// A socket or file that could not be associated; it comes back with its key and the reason. If
+/// the system had no memory to watch a socket, it may have been put into non-blocking mode.
 pub struct AssociateError<K> {
     /// The reason.
     pub error: io::Error,
-    /// The socket.
+    /// The socket, or the descriptor of the file.
     pub socket: Endpoint,
     /// The key.
     pub key: K,
@@ -544,7 +638,7 @@ impl<K> std::fmt::Display for AssociateError<K> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(
             f,
-            "cannot associate the socket with the completion port: {}",
+            "cannot associate this with the completion port: {}",
             self.error
         )
     }

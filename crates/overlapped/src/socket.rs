@@ -96,6 +96,69 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.start(operation, Kind::Send, Bytes::Send)
     }
 
+    /// Sends the buffer's bytes, `length` bytes of the file from `offset` on, and the bytes of
+    /// `tail`, in this order and as one send (TF-1); a length of 0 stands for all up to the file's
+    /// end. Completes when all of it is with the system, or fails (IO-7); the packet's byte count
+    /// is the sum. The tail stays in the operation
+    /// ([`take_tail`](Operation::take_tail)).
+    ///
+    /// The file's bytes are not copied through the process (`sendfile`). What is not in the page
+    /// cache is read first, by the file thread of the socket's port, so that a cold file holds up
+    /// this socket's sends and no other's. There are exceptions, in which the worker that sends
+    /// waits for the disk: pages that the system drops between the look and the send, or in the
+    /// middle of a piece of 256 KiB of which the first and last page were found; and file systems
+    /// that cannot say what they have.
+    ///
+    /// A file that ends before `length` is reached fails the operation with
+    /// [`Status::END_OF_FILE`]; what was sent stays sent, as after a cancel (CX-5). So does a file
+    /// that cannot be read. (Linux; simulated sockets refuse it in their packet.)
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Socket::send); `PermissionDenied` for a file that is open for writing only;
+    /// `InvalidInput` for one that is closed, or a range beyond `i64::MAX`.
+    ///
+    /// ```
+    /// # use std::io::Read;
+    /// # use std::net::{TcpListener, TcpStream};
+    /// # use overlapped::{CompletionPort, Operation};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let path = std::env::temp_dir().join(format!("overlapped-doc-send-{}", std::process::id()));
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut client = TcpStream::connect(listener.local_addr()?)?;
+    /// # let (server, _) = listener.accept()?;
+    /// # let port: CompletionPort<u32, ()> = CompletionPort::new(0)?;
+    /// std::fs::write(&path, "content")?;
+    /// let file = port.associate_file(std::fs::File::open(&path)?, 1)?;
+    /// let socket = port.associate(server, 2)?;
+    /// socket.send_file(Operation::new("head ", ()), &file, 0, 0, " tail")?;
+    /// assert_eq!(port.get()?.result()?, 17);
+    ///
+    /// let mut text = [0; 17];
+    /// client.read_exact(&mut text)?;
+    /// assert_eq!(&text, b"head content tail");
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(target_os = "linux")]
+    pub fn send_file(
+        &self,
+        mut operation: Operation<T>,
+        file: &crate::File<K, T>,
+        offset: u64,
+        length: u64,
+        tail: impl Into<crate::Buffer>,
+    ) -> Result<Started, Refused<T>> {
+        let head = operation.memory.prepare_transmit(tail.into());
+        let length = (length > 0).then_some(length);
+        let header = &mut operation.memory.header;
+        match header.set_transmit(file.core(), offset, length, head) {
+            Ok(()) => self.hand_over(operation),
+            Err(status) => Err(refused_because(operation, status, status.to_error())),
+        }
+    }
+
     /// On a listening socket: accepts a connection, which is then in the operation
     /// ([`take_accepted`](Operation::take_accepted)). Several accepts are served in order (AX-6).
     ///
@@ -172,10 +235,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         operation.memory.header.finish(Status::SUCCESS, bytes);
         let mut untyped = memory::into_core(operation.memory);
         untyped.set_owner(Some(self.associated.clone()));
-        self.associated.socket.post(untyped).map_err(|mut untyped| {
-            untyped.set_owner(None);
-            give_back(untyped, Status::INVALID_HANDLE)
-        })
+        self.associated
+            .socket
+            .post(untyped)
+            .map_err(|untyped| give_back(untyped, Status::INVALID_HANDLE))
     }
 
     fn start_connect(
@@ -195,15 +258,15 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         bytes: Bytes,
     ) -> Result<Started, Refused<T>> {
         operation.memory.prepare(kind, bytes);
+        self.hand_over(operation)
+    }
+
+    fn hand_over(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
         let mut untyped = memory::into_core(operation.memory);
         untyped.set_owner(Some(self.associated.clone()));
         match self.associated.socket.start(untyped) {
             Ok(token) => Ok(Started { token }),
-            Err(refused) => {
-                let mut untyped = refused.operation;
-                untyped.set_owner(None);
-                Err(give_back(untyped, refused.status))
-            }
+            Err(refused) => Err(give_back(refused.operation, refused.status)),
         }
     }
 
@@ -377,7 +440,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 }
 
 /// Makes the typed refusal of an untyped one.
-pub(crate) fn give_back<T>(untyped: overlapped_core::Operation, status: Status) -> Refused<T> {
+pub(crate) fn give_back<T>(mut untyped: overlapped_core::Operation, status: Status) -> Refused<T> {
+    untyped.set_owner(None);
+    #[cfg(target_os = "linux")]
+    untyped.let_go_of_file();
     // SAFETY: the callers have just made it with `into_core` from an operation of this type.
     let memory: Box<Memory<T>> = unsafe { memory::from_core(untyped) };
     Refused {
@@ -387,10 +453,23 @@ pub(crate) fn give_back<T>(untyped: overlapped_core::Operation, status: Status) 
     }
 }
 
-fn refused<T>(operation: Operation<T>, status: Status, text: &'static str) -> Refused<T> {
+pub(crate) fn refused<T>(
+    operation: Operation<T>,
+    status: Status,
+    text: &'static str,
+) -> Refused<T> {
+    let error = io::Error::new(io::ErrorKind::InvalidInput, text);
+    refused_because(operation, status, error)
+}
+
+pub(crate) fn refused_because<T>(
+    operation: Operation<T>,
+    status: Status,
+    error: io::Error,
+) -> Refused<T> {
     Refused {
         status,
-        error: io::Error::new(io::ErrorKind::InvalidInput, text),
+        error,
         operation,
     }
 }

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::time::Duration;
 
-use overlapped::{CompletionPort, GetError, Operation};
+use overlapped::{CompletionPort, GetError, Operation, Status};
 
 #[test]
 fn a_port_does_not_cross_a_fork() {
@@ -14,12 +14,19 @@ fn a_port_does_not_cross_a_fork() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
     let socket = port.associate(listener.accept().unwrap().0, ()).unwrap();
+    let own_program = std::fs::File::open("/proc/self/exe").unwrap();
+    let file = port.associate_file(own_program, ()).unwrap();
     // SAFETY: the child makes a few calls, none of which needs another thread, and exits without
     // running destructors.
     match unsafe { libc::fork() } {
         0 => {
             let refused = matches!(port.poll(), Err(GetError::Failed(error))
                 if error.kind() == std::io::ErrorKind::Unsupported);
+            // Nobody would perform what is started there.
+            let refused = refused
+                && file
+                    .sync_data(Operation::new("", ()))
+                    .is_err_and(|refused| refused.status == Status::NOT_SUPPORTED);
             // A new one works there.
             let own: CompletionPort<(), ()> = CompletionPort::new(1).unwrap();
             own.post(Operation::new("", ()), 7).unwrap();
@@ -53,4 +60,6 @@ fn a_port_does_not_cross_a_fork() {
     client.write_all(b"hello").unwrap();
     let packet = port.get_timeout(Duration::from_secs(60)).unwrap();
     assert_eq!(packet.bytes, 5);
+    file.sync_data(Operation::new("", ())).unwrap();
+    assert!(port.get().is_ok());
 }

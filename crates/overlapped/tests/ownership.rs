@@ -4,8 +4,8 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use overlapped::{CompletionPort, Operation, Status};
@@ -95,6 +95,26 @@ fn check_all() {
     }
 }
 
+/// Freed memory is kept as long as this lives; one test at a time.
+struct Keeping {
+    _alone: MutexGuard<'static, ()>,
+}
+
+impl Keeping {
+    fn begin() -> Self {
+        static ALONE: Mutex<()> = Mutex::new(());
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        KEEPING.store(true, SeqCst);
+        Keeping { _alone: alone }
+    }
+}
+
+impl Drop for Keeping {
+    fn drop(&mut self) {
+        KEEPING.store(false, SeqCst);
+    }
+}
+
 type Port = CompletionPort<(), u64>;
 
 fn pair() -> (TcpStream, TcpStream) {
@@ -111,7 +131,7 @@ fn room(bytes: usize) -> Operation<u64> {
 /// was freed.
 #[test]
 fn nothing_is_written_into_freed_memory() {
-    KEEPING.store(true, SeqCst);
+    let _alone = Keeping::begin();
     for round in 0..300 {
         let port: Port = CompletionPort::new(2).unwrap();
         let (stream, mut remote) = pair();
@@ -138,7 +158,148 @@ fn nothing_is_written_into_freed_memory() {
         drop(socket);
     }
     check_all();
-    KEEPING.store(false, SeqCst);
+}
+
+/// Here the kernel does write on its own account: reads of a file that bypass the page cache, or miss
+/// it, while ports, files and operations end in every order. Each operation's memory is released
+/// once, and not before the last write.
+#[cfg(target_os = "linux")]
+mod files {
+    use super::*;
+    use overlapped::{AlignedBuffer, File, FileEngine, OpenOptions};
+    use std::os::fd::AsRawFd;
+    use std::path::{Path, PathBuf};
+    use std::sync::Arc;
+    use std::time::Instant;
+
+    type Shared = CompletionPort<(), Arc<()>>;
+
+    pub(super) fn file(name: &str, bytes: usize) -> PathBuf {
+        let name = format!("ownership-{}-{name}", std::process::id());
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+        std::fs::write(&path, vec![9; bytes]).unwrap();
+        path
+    }
+
+    pub(super) fn cool(path: &Path) {
+        let file = std::fs::File::open(path).unwrap();
+        file.sync_all().unwrap();
+        // SAFETY: advice on a descriptor, no memory.
+        unsafe { libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED) };
+    }
+
+    fn open(
+        port: &Shared,
+        path: &Path,
+        direct: bool,
+        marker: &Arc<()>,
+    ) -> Option<File<(), Arc<()>>> {
+        let options = OpenOptions::new().read(true).direct(direct);
+        let operation = Operation::new("", marker.clone());
+        port.open(operation, &options, path, ()).unwrap();
+        let packet = port.get().unwrap();
+        packet.status.is_success().then(|| packet.file.unwrap())
+    }
+
+    fn nothing_is_written_into_freed_memory(engine: FileEngine) {
+        const READS: usize = 12;
+        const BYTES: usize = 64 * 1024;
+        let path = file(&format!("{engine:?}"), READS * BYTES);
+        let alone = Keeping::begin();
+        let marker = Arc::new(());
+        for round in 0..150 {
+            cool(&path);
+            let port: Shared = CompletionPort::builder().files(engine).build().unwrap();
+            let direct = open(&port, &path, true, &marker);
+            if direct.is_none() && round == 0 {
+                eprintln!("NOT TESTED: files without the page cache; there is no O_DIRECT here");
+            }
+            let cached = open(&port, &path, false, &marker).unwrap();
+            let mut started = Vec::new();
+            for number in (0..READS).rev() {
+                let place = (number * BYTES) as u64;
+                if let (Some(direct), true) = (&direct, number % 3 > 0) {
+                    let buffer = AlignedBuffer::new(BYTES, 4096);
+                    let operation = Operation::new(buffer, marker.clone());
+                    started.push((direct.clone(), direct.read_at(operation, place).unwrap()));
+                } else {
+                    let operation = Operation::with_capacity(BYTES, marker.clone());
+                    started.push((cached.clone(), cached.read_at(operation, place).unwrap()));
+                }
+            }
+            match round % 7 {
+                0 => drop(port),
+                1 => port.close(),
+                2 => drop(port.get().unwrap()),
+                3 => {
+                    for (file, operation) in &started[..6] {
+                        file.cancel(*operation);
+                    }
+                    drop(port.get().unwrap());
+                }
+                4 => {
+                    let operation = Operation::new("", marker.clone());
+                    cached.close(operation).unwrap();
+                }
+                5 => std::mem::forget(port.get().unwrap()),
+                // The rest of the port's life happens while the thread that has it ends.
+                _ => drop(std::thread::spawn(move || drop(port)).join()),
+            }
+            drop((started, cached, direct));
+        }
+        // One operation in seven rounds was forgotten; all others come back.
+        let forgotten = (0..150).filter(|round| round % 7 == 5).count();
+        let began = Instant::now();
+        while Arc::strong_count(&marker) > 1 + forgotten {
+            assert!(
+                began.elapsed() < Duration::from_secs(60),
+                "memory is missing"
+            );
+            std::thread::yield_now();
+        }
+        assert_eq!(Arc::strong_count(&marker), 1 + forgotten);
+        check_all();
+        drop(alone);
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    #[test]
+    fn nothing_is_written_into_freed_memory_by_io_uring() {
+        nothing_is_written_into_freed_memory(FileEngine::Auto);
+    }
+
+    #[test]
+    fn nothing_is_written_into_freed_memory_by_threads() {
+        nothing_is_written_into_freed_memory(FileEngine::Threads);
+    }
+
+    /// A transmit whose file is being read when everything else ends.
+    #[test]
+    fn a_transmit_may_end_while_its_file_is_read() {
+        let path = file("transmit", 4 << 20);
+        let alone = Keeping::begin();
+        for round in 0..60 {
+            cool(&path);
+            let port: Port = CompletionPort::new(1).unwrap();
+            let (stream, remote) = pair();
+            let socket = port.associate(stream, ()).unwrap();
+            let file = std::fs::File::open(&path).unwrap();
+            let file = port.associate_file(file, ()).unwrap();
+            let started = socket
+                .send_file(Operation::new(vec![1; 100], 0), &file, 0, 0, vec![2; 100])
+                .unwrap();
+            drop(file);
+            match round % 4 {
+                0 => drop(port),
+                1 => assert!(socket.cancel(started)),
+                2 => drop(remote),
+                _ => socket.close(),
+            }
+        }
+        check_all();
+        drop(alone);
+        std::fs::remove_file(&path).unwrap();
+    }
 }
 
 /// The test above can fail: its eye sees a write.
@@ -199,6 +360,34 @@ fn an_echo_allocates_nothing() {
     let before = ALLOCATIONS.get();
     echo(1000);
     assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+/// Nor does reading a file allocate anything in the threads of the program.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_read_of_a_file_allocates_nothing() {
+    let path = files::file("steady", 1 << 20);
+    for cold in [false, true] {
+        let port: Port = CompletionPort::new(1).unwrap();
+        let file = std::fs::File::open(&path).unwrap();
+        let file = port.associate_file(file, ()).unwrap();
+        let mut operation = Some(room(4096));
+        let mut read = |rounds: u64| {
+            if cold {
+                files::cool(&path);
+            }
+            let before = ALLOCATIONS.get();
+            for round in 0..rounds {
+                let place = (round * 77) % 256 * 4096;
+                file.read_at(operation.take().unwrap(), place).unwrap();
+                operation = Some(port.get().unwrap().operation);
+            }
+            ALLOCATIONS.get() - before
+        };
+        read(10);
+        assert_eq!(read(500), 0, "cold: {cold}");
+    }
+    std::fs::remove_file(&path).unwrap();
 }
 
 #[test]

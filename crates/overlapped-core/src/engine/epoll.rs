@@ -26,7 +26,7 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::{Readiness, Refusal, Role, System};
+use super::{Readiness, Refusal, Role, System, sigpipe};
 use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
@@ -167,6 +167,38 @@ fn message(segments: &[Segment]) -> libc::msghdr {
     header
 }
 
+fn send(endpoint: &Endpoint, from: &[Segment], more: SendFlags) -> Result<usize, Refusal> {
+    let fd = fd(endpoint);
+    // Without MSG_NOSIGNAL a peer that has gone would end the process.
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT | more;
+    let sent = retry(|| match from {
+        [only] => {
+            // SAFETY: as in `recv`, and what is to be sent was initialised by its owner.
+            let bytes = unsafe { slice::from_raw_parts(only.as_ptr(), only.len()) };
+            rustix::net::send(fd, bytes, flags)
+        }
+        several => {
+            let header = message(several);
+            // SAFETY: as in `recv`; the system only reads.
+            length(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, flags.bits() as i32) })
+        }
+    });
+    sent.map_err(|refusal| name_reset(fd, refusal))
+}
+
+/// After the peer's end its reset is called EPIPE, as a shutdown of our own is, but it leaves no
+/// connection.
+fn name_reset(fd: BorrowedFd<'_>, refusal: Refusal) -> Refusal {
+    match refusal {
+        Refusal::Failed(Status::PIPE_DISCONNECTED)
+            if rustix::net::getpeername(fd) == Err(Errno::NOTCONN) =>
+        {
+            Refusal::Failed(Status::CONNECTION_RESET)
+        }
+        refusal => refusal,
+    }
+}
+
 impl System for Epoll {
     fn name(&self) -> &'static str {
         "epoll"
@@ -293,30 +325,26 @@ impl System for Epoll {
     }
 
     fn send(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
-        let fd = fd(endpoint);
-        // Without MSG_NOSIGNAL a peer that has gone would end the process.
-        let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
-        let sent = retry(|| match from {
-            [only] => {
-                // SAFETY: as in `recv`, and what is to be sent was initialised by its owner.
-                let bytes = unsafe { slice::from_raw_parts(only.as_ptr(), only.len()) };
-                rustix::net::send(fd, bytes, flags)
-            }
-            several => {
-                let header = message(several);
-                // SAFETY: as in `recv`; the system only reads.
-                length(unsafe { libc::sendmsg(fd.as_raw_fd(), &header, flags.bits() as i32) })
-            }
-        });
-        match sent {
-            // After the peer's end its reset is called EPIPE too, but leaves no connection.
-            Err(Refusal::Failed(Status::PIPE_DISCONNECTED))
-                if rustix::net::getpeername(fd) == Err(Errno::NOTCONN) =>
-            {
-                Err(Refusal::Failed(Status::CONNECTION_RESET))
-            }
-            sent => sent,
-        }
+        send(endpoint, from, SendFlags::empty())
+    }
+
+    fn send_more(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        send(endpoint, from, SendFlags::MORE)
+    }
+
+    fn send_file(
+        &self,
+        endpoint: &Endpoint,
+        file: &OwnedFd,
+        offset: u64,
+        count: usize,
+    ) -> Result<usize, Refusal> {
+        let _quiet = sigpipe::Held::new();
+        retry(|| {
+            let mut offset = offset;
+            rustix::fs::sendfile(fd(endpoint), file, Some(&mut offset), count)
+        })
+        .map_err(|refusal| name_reset(fd(endpoint), refusal))
     }
 
     fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<SocketAddr>), Refusal> {

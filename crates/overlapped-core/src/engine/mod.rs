@@ -1,11 +1,17 @@
 //! Engines: who performs operations.
 //!
 //! ```text
-//!             recv  recv-zero  send  accept  accept-recv  connect  disconnect
-//! readiness    x        x        x      x         x           x         x      engine/readiness/
-//!   on epoll                                                                   engine/epoll.rs
-//!   on sim                                                                     engine/sim/
-//! iocp         x        x        x      -         -           -         -      engine/iocp/
+//!             recv  recv-zero  send  send-file  accept  accept-recv  connect  disconnect
+//! readiness    x        x        x       x         x         x           x         x
+//!   on epoll   x        x        x       x         x         x           x         x
+//!   on sim     x        x        x       -         x         x           x         x
+//! iocp         x        x        x       -         -         -           -         -
+//!
+//!             read  write  append  sync  open  close
+//! files        x      x      x      x     x      x
+//!   directly   x      -      -      -     -      -
+//!   ring       x      x      x      x     x      x
+//!   pool       x      x      x      x     x      x
 //! ```
 //!
 //! The *readiness* engine keeps the operations of each socket in order and makes the transfers
@@ -13,15 +19,22 @@
 //! such systems: Linux's epoll, and a simulated network with a seed. They share every line of the
 //! engine, so what the simulation proves holds for the real one.
 //!
+//! The *files* engine has a thread of its own that waits for disks, with io_uring or, where the
+//! system refuses it, with a few others. It serves the files of a port of either system.
+//!
 //! The *iocp* engine (Windows) is the kernel's own port, and replaces queue and sockets too; it is a
 //! skeleton so far.
 
 #[cfg(target_os = "linux")]
 pub(crate) mod epoll;
+#[cfg(target_os = "linux")]
+pub(crate) mod files;
 #[cfg(windows)]
 pub(crate) mod iocp;
 #[cfg(target_os = "linux")]
 pub(crate) mod readiness;
+#[cfg(target_os = "linux")]
+mod sigpipe;
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub mod sim;
 #[cfg(target_os = "linux")]

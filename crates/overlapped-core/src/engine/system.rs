@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::epoll::Epoll;
@@ -96,6 +97,23 @@ pub(crate) trait System: Send + Sync {
     fn peek(&self, endpoint: &Endpoint) -> Result<(), Refusal>;
 
     fn send(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal>;
+
+    /// As [`send`](System::send), when more is sent at once.
+    fn send_more(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        self.send(endpoint, from)
+    }
+
+    /// Sends at most `count` bytes of a file, from `offset` on; 0 at its end. May wait for the
+    /// disk, not for the socket.
+    fn send_file(
+        &self,
+        _endpoint: &Endpoint,
+        _file: &OwnedFd,
+        _offset: u64,
+        _count: usize,
+    ) -> Result<usize, Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
 
     fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<SocketAddr>), Refusal>;
 

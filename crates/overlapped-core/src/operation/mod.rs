@@ -12,10 +12,14 @@
 //! ownership rule.
 
 #[cfg(target_os = "linux")]
+mod file;
+#[cfg(target_os = "linux")]
 mod items;
 mod list;
 mod start;
 
+#[cfg(target_os = "linux")]
+pub(crate) use file::FilePart;
 #[cfg(target_os = "linux")]
 pub(crate) use items::{Item, ItemList, ReadyNode};
 pub use list::OperationList;
@@ -53,6 +57,22 @@ pub enum Kind {
     Connect,
     /// Ends the sending direction after all that was queued before it (DX-1).
     Disconnect,
+    /// Sends bytes, a range of a file, and bytes, as one send (TF-1).
+    SendFile,
+    /// Reads from a place of a file (IO-18).
+    Read,
+    /// Writes to a place of a file.
+    Write,
+    /// Writes to the end of a file, wherever that is by then.
+    Append,
+    /// Brings a file's data and metadata to the disk.
+    SyncAll,
+    /// Brings a file's data to the disk, and as much metadata as it takes to find it again.
+    SyncData,
+    /// Opens a file.
+    Open,
+    /// Closes a file.
+    Close,
     /// Was posted: no I/O at all (PQ-1).
     Post,
     /// Completes at a time.
@@ -61,7 +81,10 @@ pub enum Kind {
 
 impl Kind {
     pub(crate) fn is_send_side(self) -> bool {
-        matches!(self, Kind::Send | Kind::Connect | Kind::Disconnect)
+        matches!(
+            self,
+            Kind::Send | Kind::SendFile | Kind::Connect | Kind::Disconnect
+        )
     }
 }
 
@@ -98,6 +121,15 @@ impl Segment {
     /// Whether it has no bytes.
     pub fn is_empty(self) -> bool {
         self.len == 0
+    }
+
+    /// At most the first `most` bytes.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn first(self, most: usize) -> Self {
+        Segment {
+            start: self.start,
+            len: self.len.min(most),
+        }
     }
 
     /// The part behind the first `skip` bytes.
@@ -137,6 +169,9 @@ pub struct Header {
     /// Of a periodic timer, from packet to start.
     #[cfg(target_os = "linux")]
     pub(crate) beat: Option<Beat>,
+    /// What only operations with files need. Made by the first of them, and kept.
+    #[cfg(target_os = "linux")]
+    file: Option<Box<FilePart>>,
 }
 
 // SAFETY: the raw pointers in it (link, segments) point to memory that moves with the operation.
@@ -165,18 +200,22 @@ impl Header {
             deadline: None,
             #[cfg(target_os = "linux")]
             beat: None,
+            #[cfg(target_os = "linux")]
+            file: None,
         }
     }
 
-    /// Makes the operation ready for another start.
+    /// Makes the operation ready for another start. Of several segments none may be empty.
     pub fn prepare(&mut self, kind: Kind, segments: impl IntoIterator<Item = Segment>) {
         self.kind = kind;
         self.status = Status::PENDING;
         self.bytes = 0;
         self.segments.clear();
-        // Empty ones would be calls' business: a receive into no room looks like the stream's end.
-        let filled = segments.into_iter().filter(|segment| !segment.is_empty());
-        self.segments.extend(filled);
+        self.segments.extend(segments);
+        debug_assert!(
+            self.segments.len() < 2 || self.segments.iter().all(|segment| !segment.is_empty()),
+            "several segments with empty ones among them could make a call of no bytes"
+        );
         self.accepted = None;
         #[cfg(target_os = "linux")]
         if kind != Kind::Timer {
@@ -238,6 +277,12 @@ impl Header {
     pub fn finish(&mut self, status: Status, bytes: usize) {
         self.status = status;
         self.bytes = bytes;
+    }
+
+    /// What an operation with a file needs.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn file(&mut self) -> &mut FilePart {
+        self.file.get_or_insert_default()
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -7,6 +7,7 @@ pub(crate) mod timers;
 
 use std::io;
 use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -14,10 +15,11 @@ use std::time::Duration;
 use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue};
 
 use crate::engine::epoll::Epoll;
+use crate::engine::files::{FileState, Files};
 use crate::engine::readiness::{SocketState, Table};
 use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
-use crate::{GetError, Options, Refused, Socket, Stats, Status, Token};
+use crate::{File, GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
 use timers::{Beat, Due, Key, Timers};
 
@@ -27,6 +29,7 @@ pub(crate) struct PortInner {
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
+    files: Files,
     timers: Timers,
     linger_for: Duration,
     sockets: Limited,
@@ -74,6 +77,7 @@ impl Port {
             system,
             table: Table::default(),
             reports: Mutex::default(),
+            files: Files::new(options.files),
             timers: Timers::new(),
             linger_for: options.linger,
             sockets: Limited::new(options.max_sockets),
@@ -101,6 +105,26 @@ impl Port {
             return Err((error, endpoint));
         }
         SocketState::associate(&self.inner, endpoint).map(Socket::new)
+    }
+
+    /// Associates an open file, a regular one or a block device.
+    ///
+    /// # Errors
+    ///
+    /// The descriptor comes back with the reason.
+    pub fn associate_file(&self, fd: OwnedFd) -> Result<File, (io::Error, OwnedFd)> {
+        if self.inner.is_closed() {
+            return Err((GetError::Closed.into(), fd));
+        }
+        if let Err(error) = self.inner.fork.check() {
+            return Err((error, fd));
+        }
+        FileState::associate(&self.inner, fd).map(File::new)
+    }
+
+    /// A file for an open to open.
+    pub fn unopened_file(&self) -> File {
+        File::new(FileState::unopened(&self.inner))
     }
 
     /// Queues an operation as it is (PQ-1).
@@ -227,10 +251,12 @@ impl Port {
         for socket in inner.table.all() {
             under_way.append(&mut socket.abandon());
         }
+        let of_files = inner.files.end(&self.inner);
         // At the end, because they run destructors of the user's, which may panic.
         drop(packets);
         drop(due);
         drop(under_way);
+        drop(of_files);
     }
 
     /// Whether [`close`](Port::close) was called.
@@ -245,6 +271,7 @@ impl Port {
             engine_reason: self.inner.system().reason(),
             sockets: self.inner.sockets.count(),
             timers: self.inner.timers.len(),
+            files: self.inner.files.stats(),
             queue: self.inner.queue.stats(),
         }
     }
@@ -262,6 +289,22 @@ impl PortInner {
 
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    pub(crate) fn files(&self) -> &Files {
+        &self.files
+    }
+
+    /// Whether operations with files can be started here.
+    pub(crate) fn admits_files(&self) -> Result<(), Status> {
+        // In a forked child there is no thread to perform them.
+        if self.is_forked() {
+            return Err(Status::NOT_SUPPORTED);
+        }
+        if self.is_closed() {
+            return Err(Status::INVALID_HANDLE);
+        }
+        Ok(())
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -345,7 +388,7 @@ impl PortInner {
 
     fn start_timer(&self, operation: Operation, at: u64) -> Result<Token, Refused> {
         debug_assert_eq!(operation.kind(), Kind::Timer);
-        if self.fork.check().is_err() {
+        if self.is_forked() {
             let status = Status::NOT_SUPPORTED;
             return Err(Refused { status, operation });
         }

@@ -16,6 +16,8 @@ mod ce_connect;
 mod cx_cancel_close;
 mod dx_disconnect;
 mod gq_get;
+#[cfg(target_os = "linux")]
+mod io_files;
 mod io_transfer;
 mod pk_packet;
 mod po_port;

@@ -58,7 +58,7 @@ pub trait Remote {
     fn send(&mut self, bytes: &[u8]);
     /// Exactly this many bytes.
     fn recv(&mut self, count: usize) -> Vec<u8>;
-    /// Some bytes, at most this many; a simulated one may have none yet.
+    /// Some bytes, at most this many, or none if there are none yet.
     fn recv_some(&mut self, most: usize) -> Vec<u8>;
     /// Everything up to the end of the stream.
     fn recv_to_end(&mut self) -> Vec<u8>;
@@ -206,7 +206,13 @@ impl Remote for TcpStream {
 
     fn recv_some(&mut self, most: usize) -> Vec<u8> {
         let mut bytes = vec![0; most];
-        let count = self.read(&mut bytes).unwrap();
+        // Not waiting: what is missing may need the port's help, and the caller is who gives it.
+        self.set_nonblocking(true).unwrap();
+        let count = match self.read(&mut bytes) {
+            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => 0,
+            result => result.unwrap(),
+        };
+        self.set_nonblocking(false).unwrap();
         bytes.truncate(count);
         bytes
     }

@@ -230,6 +230,7 @@ impl Port {
                 .filter(|s| s.strong_count() > 0)
                 .count(),
             timers: 0,
+            files: crate::FileStats::default(),
             queue: QueueStats::default(),
         }
     }

@@ -44,7 +44,7 @@
 //! # Where to find what
 //!
 //! One file for each kind of operation says how it is performed: `recv.rs`, `send.rs`,
-//! `accept.rs`, `connect.rs`, `disconnect.rs`. `side.rs` has the bits and the loop that serves,
+//! `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`. `side.rs` has the bits and the loop that serves,
 //! `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to its socket.
 
 mod accept;
@@ -53,6 +53,7 @@ mod disconnect;
 mod recv;
 mod registered;
 mod send;
+mod send_file;
 mod side;
 mod socket;
 mod table;

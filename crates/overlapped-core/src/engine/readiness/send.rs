@@ -53,9 +53,17 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
 
 /// Adds what is left of an operation, as far as there is place; says how much that is.
 pub(super) fn gather(operation: &Header, into: &mut SmallVec<[Segment; PIECES]>) -> usize {
-    let mut skip = operation.bytes();
+    collect(operation.segments(), operation.bytes(), into)
+}
+
+/// Adds what is behind the first `skip` bytes, as far as there is place; says how much that is.
+pub(super) fn collect(
+    segments: &[Segment],
+    mut skip: usize,
+    into: &mut SmallVec<[Segment; PIECES]>,
+) -> usize {
     let mut gathered = 0;
-    for segment in operation.segments() {
+    for segment in segments {
         if into.len() == PIECES {
             break;
         }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Registered, SocketState};
-use super::{accept, connect, disconnect, recv, send};
+use super::{accept, connect, disconnect, recv, send, send_file};
 use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::engine::System;
@@ -200,9 +200,10 @@ impl Side {
                 Kind::AcceptRecv if socket.is_listener() => accept::attempt(&mut turn),
                 Kind::AcceptRecv => accept::attempt_first_data(&mut turn),
                 Kind::Send => send::attempt(&mut turn),
+                Kind::SendFile => send_file::attempt(&mut turn),
                 Kind::Connect => connect::attempt(&mut turn),
                 Kind::Disconnect => disconnect::attempt(&mut turn),
-                Kind::Post | Kind::Timer => unreachable!("no socket starts these"),
+                _ => unreachable!("posts, timers and files have places of their own"),
             };
             match attempt {
                 Attempt::Again => {

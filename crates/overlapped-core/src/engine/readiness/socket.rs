@@ -188,10 +188,10 @@ impl SocketState {
                 Err(Status::INVALID_CONNECTION)
             }
             Kind::Recv | Kind::RecvZero if self.has(RECV_SHUT) => Err(Status::PIPE_DISCONNECTED),
-            Kind::Send | Kind::Disconnect if phase != Phase::Connected => {
+            Kind::Send | Kind::SendFile | Kind::Disconnect if phase != Phase::Connected => {
                 Err(Status::INVALID_CONNECTION)
             }
-            Kind::Send if self.has(SEND_SHUT) => Err(Status::PIPE_DISCONNECTED),
+            Kind::Send | Kind::SendFile if self.has(SEND_SHUT) => Err(Status::PIPE_DISCONNECTED),
             Kind::Disconnect => {
                 // Also if it is cancelled: further sends are refused from now on, so the peer
                 // has to be told.
@@ -206,8 +206,13 @@ impl SocketState {
                 Phase::Connected => Err(Status::CONNECTION_ACTIVE),
                 Phase::Connecting | Phase::Listener => Err(Status::INVALID_PARAMETER),
             },
-            Kind::Post | Kind::Timer => Err(Status::INVALID_PARAMETER),
-            _ => Ok(()),
+            Kind::Recv
+            | Kind::RecvZero
+            | Kind::Send
+            | Kind::SendFile
+            | Kind::Accept
+            | Kind::AcceptRecv => Ok(()),
+            _ => Err(Status::INVALID_PARAMETER),
         }
     }
 
@@ -242,6 +247,22 @@ impl SocketState {
             return None;
         }
         Some(self)
+    }
+
+    /// The file that a send at the front waits for can be read up to here without waiting.
+    pub(crate) fn file_is_warm(self: Arc<Self>, send: u64, to: u64, into: &mut ItemList) {
+        if let Some(first) = self.send.lock().operations.first()
+            && first.id() == send
+        {
+            let transmit = &mut first.file().transmit;
+            transmit.warming = false;
+            transmit.warm_to = to;
+        }
+        let ready = crate::engine::Readiness {
+            send: true,
+            ..Default::default()
+        };
+        self.report(ready, into);
     }
 
     /// A worker took the side out of the port's queue: it serves, and the first operation that

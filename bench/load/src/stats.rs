@@ -1,6 +1,6 @@
 //! The median, and how sure it is.
 
-use load::prng::Prng;
+use crate::prng::Prng;
 
 const RESAMPLES: usize = 10_000;
 
