@@ -239,6 +239,38 @@ fn no_tick_is_lost_and_none_drifts() {
 }
 
 #[test]
+fn only_an_earlier_timer_disturbs_the_wait() {
+    let network = Network::new(1);
+    let port = port(&network);
+    port.timer(Operation::new("", 5), SECOND * 5).unwrap();
+    let at = |when, user, after| {
+        let port = port.clone();
+        // On the thread that waits, in the middle of its wait.
+        network.after(SECOND * when, move |_| {
+            port.timer(Operation::new("", user), SECOND * after)
+                .unwrap();
+        });
+    };
+    at(1, 6, 5);
+    at(2, 7, 5);
+    let harvests = port.stats().queue.harvests;
+    assert_eq!(*port.get().unwrap().operation.user(), 5);
+    assert_eq!(network.now(), SECOND * 5);
+    assert_eq!(port.stats().queue.harvests, harvests + 1, "TM-5");
+    at(0, 3, 0);
+    assert_eq!(*port.get().unwrap().operation.user(), 3);
+    assert_eq!(network.now(), SECOND * 5, "TM-5");
+    for user in [6, 7] {
+        assert_eq!(*port.get().unwrap().operation.user(), user);
+    }
+    // Also if it waits for no time at all, or for ever.
+    at(1, 8, 1);
+    let bound = port.get_timeout(SECOND * 60).unwrap();
+    assert_eq!(*bound.operation.user(), 8);
+    assert_eq!(network.now(), SECOND * 9);
+}
+
+#[test]
 fn a_deadline_is_exact_and_data_in_time_lifts_it() {
     let network = Network::new(1);
     let port = port(&network);
@@ -277,10 +309,12 @@ fn data_that_came_in_time_counts_though_no_worker_had_time() {
     let listener = port.associate(network.listener(server), ()).unwrap();
     socket.recv(room(SECOND)).unwrap();
     listener.accept_with_data(room(SECOND)).unwrap();
-    let client = network.connect(server);
-    let client = Arc::new(client);
+    let client = Arc::new(network.connect(server));
     let talker = client.clone();
-    network.after(SECOND / 2, move |_| {
+    // By now it is accepted.
+    assert!(port.get_timeout(SECOND / 4).is_err());
+    assert_eq!(port.stats().sockets, 3);
+    network.after(SECOND / 4, move |_| {
         peer.send(b"x");
         talker.send(b"y");
     });
@@ -291,7 +325,7 @@ fn data_that_came_in_time_counts_though_no_worker_had_time() {
         assert!(packet.status.is_success(), "TM-8: {packet:?}");
         assert_eq!(packet.bytes, 1);
     }
-    assert_eq!(network.now(), SECOND * 10);
+    assert_eq!(network.now(), SECOND * 10 + SECOND / 4);
     assert_eq!(port.stats().timers, 0);
     drop(client);
 }
