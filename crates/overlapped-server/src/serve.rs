@@ -25,7 +25,7 @@ use crate::args::ServeArgs;
 use crate::connection::ServerPort;
 use crate::log::{Event, Log, Logger};
 use crate::output::writer::Writer;
-use crate::server::{Mode, Server, Settings};
+use crate::server::{Mode, Server, Settings, TICK};
 use crate::{limits, listen, signals};
 
 /// How long the end may take.
@@ -77,7 +77,6 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         idle_timeout: args.idle_timeout,
         verbose: args.verbose,
     };
-    let tick = settings.tick();
     let mode = settings.mode;
     let writer = Arc::new(Writer::default());
     let server = Arc::new(Server::new(settings, writer.clone(), log.clone()));
@@ -110,7 +109,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         descriptors,
     });
     process.start_workers(workers, &sender)?;
-    Ok(process.keep_house(&messages, tick))
+    Ok(process.keep_house(&messages))
 }
 
 /// The concurrency value of each port.
@@ -174,9 +173,9 @@ impl Process {
         Ok(())
     }
 
-    fn keep_house(mut self, messages: &Receiver<Message>, tick: Duration) -> ExitCode {
+    fn keep_house(mut self, messages: &Receiver<Message>) -> ExitCode {
         let reason = loop {
-            match messages.recv_timeout(tick) {
+            match messages.recv_timeout(TICK) {
                 Ok(message) => break message,
                 Err(RecvTimeoutError::Timeout) => self.server.tick(self.began.elapsed()),
                 Err(RecvTimeoutError::Disconnected) => {
