@@ -10,7 +10,7 @@
 //! processor writes.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering::Relaxed};
 
 use overlapped::{Accepted, CompletionPort, Operation, Packet, Socket, Status};
 
@@ -100,11 +100,6 @@ pub enum Phase {
     Printing = 2,
 }
 
-/// Who asked for a connection to be closed.
-const NOBODY: u8 = 0;
-const IDLE: u8 = 1;
-const DRAIN: u8 = 2;
-
 /// The completion key of a connection.
 ///
 /// All counts are written by the one worker that has the connection's operation, so a load and a
@@ -116,7 +111,7 @@ pub struct Connection {
     /// In milliseconds of the server's coarse clock.
     active_at: AtomicU64,
     phase: AtomicU8,
-    close_asked: AtomicU8,
+    close_asked: AtomicBool,
     received: AtomicU64,
     sent: AtomicU64,
     packets: AtomicU64,
@@ -130,7 +125,7 @@ impl Connection {
             peer,
             active_at: AtomicU64::new(now),
             phase: AtomicU8::new(Phase::Receiving as u8),
-            close_asked: AtomicU8::new(NOBODY),
+            close_asked: AtomicBool::new(false),
             received: AtomicU64::new(0),
             sent: AtomicU64::new(0),
             packets: AtomicU64::new(0),
@@ -201,21 +196,21 @@ impl Connection {
         self.phase.store(phase as u8, Relaxed);
     }
 
-    /// Notes that the server closes it, and why.
-    pub fn ask_close(&self, why: Ended) {
-        let code = if why == Ended::Idle { IDLE } else { DRAIN };
-        self.close_asked.store(code, Relaxed);
+    /// Notes that the server closes it because it ends.
+    pub fn ask_close(&self) {
+        self.close_asked.store(true, Relaxed);
     }
 
     /// Why it ended, when an operation on it ended with this failure.
     pub fn ended_by(&self, status: Status) -> Ended {
-        match self.close_asked.load(Relaxed) {
-            IDLE => Ended::Idle,
-            DRAIN => Ended::Drained,
-            _ if status == Status::CONNECTION_RESET => Ended::Reset,
-            // It closed with our bytes still on their way, which TCP answers with a reset.
-            _ if status == Status::CONNECTION_ABORTED => Ended::Reset,
-            _ => Ended::Failed(status),
+        if self.close_asked.load(Relaxed) {
+            return Ended::Drained;
+        }
+        match status {
+            // The latter: it closed with our bytes still on their way, which TCP answers with a
+            // reset.
+            Status::CONNECTION_RESET | Status::CONNECTION_ABORTED => Ended::Reset,
+            status => Ended::Failed(status),
         }
     }
 }

@@ -27,7 +27,7 @@ use crate::connection::ServerPort;
 use crate::log::{Event, Log};
 use crate::logger::Logger;
 use crate::output::writer::Writer;
-use crate::server::{Mode, Server, Settings};
+use crate::server::{Mode, Server, Settings, TICK};
 use crate::{limits, listen, signals};
 
 /// How long the end may take.
@@ -88,7 +88,6 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         idle_timeout: args.idle_timeout,
         verbose: args.verbose,
     };
-    let tick = settings.tick();
     let mode = settings.mode;
     let writer = Arc::new(Writer::default());
     let server = Arc::new(Server::new(settings, writer.clone(), log.clone()));
@@ -121,7 +120,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         descriptors,
     });
     process.start_workers(workers, &sender)?;
-    Ok(process.keep_house(&messages, tick))
+    Ok(process.keep_house(&messages))
 }
 
 /// The concurrency value of each port.
@@ -185,9 +184,9 @@ impl Process {
         Ok(())
     }
 
-    fn keep_house(mut self, messages: &Receiver<Message>, tick: Duration) -> ExitCode {
+    fn keep_house(mut self, messages: &Receiver<Message>) -> ExitCode {
         let reason = loop {
-            match messages.recv_timeout(tick) {
+            match messages.recv_timeout(TICK) {
                 Ok(message) => break message,
                 Err(RecvTimeoutError::Timeout) => self.server.tick(self.began.elapsed()),
                 Err(RecvTimeoutError::Disconnected) => {

@@ -15,11 +15,10 @@
 //!
 //! # Time
 //!
-//! Per packet, time costs one load and one store: [`Server::tick`] keeps a coarse clock, and each
-//! packet leaves its time with its connection. Once per tick at most, and only when somebody can be
-//! due at all, the connections are looked through for idle ones. The coarse clock is late by up to
-//! [`Settings::tick`], so that much is added to the idle time-out: nobody is closed early, and a
-//! connection is closed at most two ticks late.
+//! The idle time-out is the time-out of each connection's operation, so the port keeps it. An
+//! operation that is with the output is with no port, so who waits for our standard output is not
+//! idle. For the end of the server each packet leaves its time with its connection, on a coarse
+//! clock that [`Server::tick`] keeps: a load and a store.
 //!
 //! # The end
 //!
@@ -52,6 +51,9 @@ pub const BUFFER: usize = 4 << 10;
 
 /// ... and at most, for one that fills it: then it grows fourfold.
 pub const LARGEST_BUFFER: usize = 64 << 10;
+
+/// How often [`Server::tick`] is to be called.
+pub const TICK: Duration = Duration::from_secs(1);
 
 /// When the server ends, how long a connection has to be without traffic to be closed.
 pub const QUIET: Duration = Duration::from_millis(200);
@@ -94,16 +96,6 @@ pub struct Settings {
     pub verbose: bool,
 }
 
-impl Settings {
-    /// How often [`Server::tick`] is to be called.
-    pub fn tick(&self) -> Duration {
-        let longest = Duration::from_secs(1);
-        let shortest = Duration::from_millis(20);
-        self.idle_timeout
-            .map_or(longest, |timeout| (timeout / 4).clamp(shortest, longest))
-    }
-}
-
 /// The server: everything but threads, clocks and files.
 pub struct Server {
     settings: Settings,
@@ -114,8 +106,6 @@ pub struct Server {
     totals: Totals,
     /// The coarse clock, in milliseconds since the server was made.
     now: AtomicU64,
-    /// When the first connection can be idle.
-    next_sweep: AtomicU64,
     draining: AtomicBool,
     drain_began: AtomicU64,
 }
@@ -131,7 +121,6 @@ impl Server {
             listeners: Mutex::default(),
             totals: Totals::default(),
             now: AtomicU64::new(0),
-            next_sweep: AtomicU64::new(0),
             draining: AtomicBool::new(false),
             drain_began: AtomicU64::new(0),
         }
@@ -296,10 +285,9 @@ impl Server {
             text,
             ..Serving::default()
         };
-        self.receive(Piece {
-            socket,
-            operation: Operation::with_capacity(BUFFER, Work::Serve(serving)),
-        });
+        let mut operation = Operation::with_capacity(BUFFER, Work::Serve(serving));
+        operation.set_timeout(self.settings.idle_timeout);
+        self.receive(Piece { socket, operation });
         Ok(())
     }
 
@@ -318,7 +306,10 @@ impl Server {
             connection.count_received(bytes);
         }
         if !status.is_success() {
-            let why = connection.ended_by(status);
+            let why = self.why(connection, status);
+            if kind == Kind::Send && why == Ended::Idle {
+                discard_unsent(&piece.socket);
+            }
             return self.finish(piece, why);
         }
         match (kind, self.settings.mode) {
@@ -362,9 +353,17 @@ impl Server {
         let why = piece
             .connection()
             .map_or(Ended::Failed(status), |connection| {
-                connection.ended_by(status)
+                self.why(connection, status)
             });
         self.finish(piece, why);
+    }
+
+    /// Why a connection ended, when an operation on it ended with this failure.
+    fn why(&self, connection: &Connection, status: Status) -> Ended {
+        if status == Status::IO_TIMEOUT && self.settings.idle_timeout.is_some() {
+            return Ended::Idle;
+        }
+        connection.ended_by(status)
     }
 
     /// Prints what was received and is not printed yet, then goes on.
@@ -418,7 +417,7 @@ impl Server {
     // ---- housekeeping --------------------------------------------------------------------------
 
     /// Time has passed: `since_start` since the server was made. To be called every
-    /// [`Settings::tick`], more often during a drain, by one thread at a time.
+    /// [`TICK`], more often during a drain, by one thread at a time.
     pub fn tick(&self, since_start: Duration) {
         let now = millis(since_start);
         self.now.store(now, Relaxed);
@@ -434,34 +433,6 @@ impl Server {
         }
         if self.is_draining() {
             self.close_quiet(now);
-        } else if let Some(timeout) = self.settings.idle_timeout {
-            self.close_idle(now, timeout);
-        }
-    }
-
-    fn close_idle(&self, now: u64, timeout: Duration) {
-        if now < self.next_sweep.load(Relaxed) {
-            return;
-        }
-        let timeout = millis(timeout.saturating_add(self.settings.tick()));
-        // A connection that opens after this sweep cannot be due before.
-        let mut next = now.saturating_add(timeout);
-        let idle = self.connections.select(|connection| {
-            let due = connection.active_at().saturating_add(timeout);
-            let is_idle = due <= now && connection.phase() != Phase::Printing;
-            if is_idle {
-                connection.ask_close(Ended::Idle);
-            } else if due > now {
-                next = next.min(due);
-            } else {
-                // It is not its fault that it waits; look again soon.
-                next = next.min(now);
-            }
-            is_idle
-        });
-        self.next_sweep.store(next, Relaxed);
-        for socket in idle {
-            abort(&socket);
         }
     }
 
@@ -473,7 +444,7 @@ impl Server {
             let is_quiet =
                 since.saturating_add(quiet) <= now && connection.phase() == Phase::Receiving;
             if is_quiet {
-                connection.ask_close(Ended::Drained);
+                connection.ask_close();
             }
             is_quiet
         });
@@ -501,7 +472,7 @@ impl Server {
     /// Closes all connections that are left, without waiting for anything; how many.
     pub fn cut_off(&self) -> usize {
         let all = self.connections.select(|connection| {
-            connection.ask_close(Ended::Drained);
+            connection.ask_close();
             true
         });
         for socket in &all {
@@ -544,10 +515,15 @@ fn abort(socket: &ServerSocket) {
         Key::Listener => false,
     };
     if stuck {
-        let _ = socket.set_linger(Some(Duration::ZERO));
+        discard_unsent(socket);
         socket.cancel_all();
     }
     socket.close();
+}
+
+/// When it closes, the system throws away what the client did not take, and resets.
+fn discard_unsent(socket: &ServerSocket) {
+    let _ = socket.set_linger(Some(Duration::ZERO));
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -59,6 +59,17 @@ struct World {
     address: SocketAddr,
 }
 
+fn settings(mode: Mode) -> Settings {
+    Settings {
+        mode,
+        prefix: mode == Mode::Print,
+        escape: false,
+        max_connections: Some(7),
+        idle_timeout: None,
+        verbose: false,
+    }
+}
+
 impl World {
     fn new(seed: u64, mode: Mode) -> World {
         let faults = match seed % 3 {
@@ -66,21 +77,16 @@ impl World {
             1 => Faults::some(),
             _ => Faults::storm(),
         };
-        let network = Network::with_faults(seed, faults);
+        World::with(settings(mode), Network::with_faults(seed, faults))
+    }
+
+    fn with(settings: Settings, network: Network) -> World {
         let port = CompletionPort::builder()
             .concurrency(1)
             .simulated(&network)
             .build()
             .unwrap();
         let output = Arc::new(Slow::default());
-        let settings = Settings {
-            mode,
-            prefix: mode == Mode::Print,
-            escape: false,
-            max_connections: Some(7),
-            idle_timeout: None,
-            verbose: false,
-        };
         let server = Server::new(settings, output.clone(), Arc::new(Silent));
         let address = SocketAddr::from(([10, 0, 0, 1], 4567));
         // The storm may refuse even this; then it is tried again.
@@ -90,7 +96,7 @@ impl World {
                 Err(error) => assert!(attempt < 1000, "{error}"),
             }
         }
-        let random = Random::new(seed ^ 0x5eed);
+        let random = Random::new(network.seed() ^ 0x5eed);
         World {
             network,
             random,
@@ -242,4 +248,70 @@ fn each_clients_lines_are_printed_however_slow_the_output() {
         drop(printed);
         world.network.counts()
     });
+}
+
+/// Serves until this long after the network was made.
+fn serve_until(world: &World, second: u64) {
+    let until = Duration::from_secs(second);
+    while world.network.now() < until {
+        let left = until - world.network.now();
+        if let Ok(packet) = world.port.get_timeout(left) {
+            world.server.handle(&world.port, packet);
+        }
+        world.server.tick(world.network.now());
+    }
+}
+
+#[test]
+fn idle_time_is_counted_from_the_last_traffic_and_never_too_short() {
+    for mode in [Mode::Discard, Mode::Echo] {
+        let settings = Settings {
+            idle_timeout: Some(Duration::from_secs(100)),
+            ..settings(mode)
+        };
+        let world = World::with(settings, Network::new(1));
+        let (talks, silent) = (
+            world.network.connect(world.address),
+            world.network.connect(world.address),
+        );
+        serve_until(&world, 90);
+        assert_eq!(world.server.connections(), 2);
+        talks.send(b"x");
+        serve_until(&world, 100);
+        assert_eq!(world.server.connections(), 2);
+        serve_until(&world, 101);
+        assert_eq!(world.server.connections(), 1);
+        assert!(silent.has_end());
+        serve_until(&world, 190);
+        assert_eq!(world.server.connections(), 1);
+        serve_until(&world, 191);
+        assert_eq!(world.server.connections(), 0);
+    }
+}
+
+#[test]
+fn who_waits_for_the_output_is_not_idle_but_who_does_not_read_is() {
+    let idle = |mode| Settings {
+        idle_timeout: Some(Duration::from_secs(10)),
+        ..settings(mode)
+    };
+    let world = World::with(idle(Mode::Print), Network::new(1));
+    let client = world.network.connect(world.address);
+    client.send(b"x\n");
+    serve_until(&world, 1000);
+    assert_eq!(world.server.connections(), 1);
+    let piece = world.output.kept.lock().unwrap().pop_front();
+    world.server.written(piece.expect("it was to be printed"));
+    serve_until(&world, 1005);
+    assert_eq!(world.server.connections(), 1);
+    serve_until(&world, 1011);
+    assert_eq!(world.server.connections(), 0);
+
+    let world = World::with(idle(Mode::Echo), Network::new(1));
+    let deaf = world.network.connect(world.address);
+    deaf.send(&[b'x'; 100_000]);
+    serve_until(&world, 5);
+    assert_eq!(world.server.connections(), 1);
+    serve_until(&world, 30);
+    assert_eq!(world.server.connections(), 0);
 }

@@ -390,6 +390,34 @@ fn a_read_of_a_file_allocates_nothing() {
     std::fs::remove_file(&path).unwrap();
 }
 
+/// TM-1, TM-7: nor for timers and deadlines, once there were as many.
+#[test]
+fn timers_and_deadlines_allocate_nothing() {
+    let port: Port = CompletionPort::new(1).unwrap();
+    let (stream, _remote) = pair();
+    let socket = port.associate(stream, ()).unwrap();
+    let long = Duration::from_secs(1000);
+    let timers = |rounds: u32| {
+        let mut operation = room(8);
+        for _ in 0..rounds {
+            port.timer(operation, Duration::ZERO).unwrap();
+            let timer = port.timer(port.get().unwrap().operation, long).unwrap();
+            assert!(port.cancel(timer));
+            operation = port.get().unwrap().operation;
+            operation.set_timeout(Some(Duration::ZERO));
+            socket.recv(operation).unwrap();
+            let packet = port.get().unwrap();
+            assert_eq!(packet.status, Status::IO_TIMEOUT);
+            operation = packet.operation;
+        }
+    };
+    timers(10);
+    let before = ALLOCATIONS.get();
+    timers(1000);
+    // The one operation.
+    assert_eq!(ALLOCATIONS.get() - before, 2);
+}
+
 #[test]
 fn forgetting_a_packet_leaks_and_no_more() {
     let port: Port = CompletionPort::new(1).unwrap();

@@ -22,6 +22,7 @@ mod io_transfer;
 mod pk_packet;
 mod po_port;
 mod pq_post;
+mod tm_time;
 
 /// Makes a test of each function for each engine.
 macro_rules! on_every_engine {

@@ -19,4 +19,5 @@ mod echo;
 mod port_end;
 mod storm;
 mod threads;
+mod timers;
 mod world;

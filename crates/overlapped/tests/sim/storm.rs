@@ -1,5 +1,5 @@
 //! Several receives and sends outstanding on each socket, among cancels, closes, shutdowns,
-//! disconnects and handles that go: order, exactly once, whole sends, no byte lost.
+//! disconnects, deadlines and handles that go: order, exactly once, whole sends, no byte lost.
 
 use std::collections::BTreeMap;
 use std::net::Shutdown;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use overlapped::sim::Peer;
-use overlapped::{Buffer, Kind, Packet, Refused, Started, Status};
+use overlapped::{Buffer, Kind, Operation, Packet, Refused, Started, Status};
 
 use crate::world::{Key, Outcome, Socket, Work, World, pattern, run, weather};
 
@@ -26,6 +26,8 @@ struct Connection {
     tokens: Vec<(Started, u64)>,
     /// What has to come back cancelled.
     cancelled: Vec<u64>,
+    /// Whose time will be up, and when.
+    deadlines: BTreeMap<u64, Duration>,
     closed: bool,
     send_shut: bool,
     /// The peer has to hear of it: a disconnect that was cancelled is none.
@@ -119,6 +121,22 @@ impl Storm {
         }
     }
 
+    /// An operation that may have little time.
+    fn operation(&mut self, which: Key, buffer: impl Into<Buffer>) -> Operation<Work> {
+        let mut operation = self.world.operation(buffer);
+        if self.world.random.chance(150) {
+            let timeout = match self.world.random.below(3) {
+                0 => Duration::ZERO,
+                _ => self.world.moment(Duration::from_millis(20)),
+            };
+            operation.set_timeout(Some(timeout));
+            let deadline = self.world.network.now() + timeout;
+            let deadlines = &mut self.connections[which].deadlines;
+            deadlines.insert(operation.user().id, deadline);
+        }
+        operation
+    }
+
     fn recv(&mut self, which: Key, socket: &Socket) {
         let buffer: Buffer = if self.world.random.chance(300) {
             let sizes = [1 + self.world.random.index(20), self.world.random.index(20)];
@@ -126,7 +144,7 @@ impl Storm {
         } else {
             Vec::with_capacity(1 + self.world.random.index(60)).into()
         };
-        let operation = self.world.operation(buffer);
+        let operation = self.operation(which, buffer);
         let id = operation.user().id;
         let started = self.world.start(operation, |op| socket.recv(op));
         self.note(which, id, Kind::Recv, Record::Recv(None), started);
@@ -140,7 +158,7 @@ impl Storm {
         };
         let bytes = pattern(which, self.connections[which].sent, len);
         let buffer = any_buffer(&mut self.world, &bytes);
-        let operation = self.world.operation(buffer);
+        let operation = self.operation(which, buffer);
         let id = operation.user().id;
         let started = self.world.start(operation, |op| socket.send(op));
         if started.is_ok() {
@@ -150,7 +168,7 @@ impl Storm {
     }
 
     fn other(&mut self, which: Key, socket: &Socket, kind: Kind) {
-        let operation = self.world.operation(Vec::new());
+        let operation = self.operation(which, Vec::new());
         let id = operation.user().id;
         let started = self.world.start(operation, |op| match kind {
             Kind::RecvZero => socket.recv_zero(op),
@@ -281,6 +299,10 @@ impl Storm {
         }
         match status {
             Status::SUCCESS | Status::CANCELLED => {}
+            Status::IO_TIMEOUT => {
+                let deadline = connection.deadlines[&id];
+                assert!(self.world.network.now() >= deadline, "TM-7: #{id} is early");
+            }
             Status::CONNECTION_RESET | Status::CONNECTION_ABORTED => {
                 assert!(connection.is_broken(), "{which}: {packet:?} for no reason");
             }
@@ -357,7 +379,7 @@ impl Storm {
         assert!(stream.starts_with(&received), "{which}: IO-5");
         assert!(sent.starts_with(&connection.came), "{which}: IO-6");
         if ended {
-            // IO-3, and CX-4: no cancelled receive has taken any.
+            // IO-3, CX-4 and TM-8: no receive that was cancelled or late has taken any.
             assert_eq!(received.len(), stream.len(), "{which}: bytes lost");
         }
         if connection.peer.has_end() && !connection.peer.is_reset() {
@@ -377,6 +399,7 @@ fn scenario(seed: u64) -> Outcome {
             records: BTreeMap::new(),
             tokens: Vec::new(),
             cancelled: Vec::new(),
+            deadlines: BTreeMap::new(),
             closed: false,
             send_shut: false,
             must_tell: false,
