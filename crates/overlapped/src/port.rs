@@ -307,20 +307,21 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 fn packet<K: Send + Sync + 'static, T: Send + 'static>(
     mut untyped: overlapped_core::Operation,
 ) -> Packet<K, T> {
+    const ONE_TYPE: &str = "a port's sockets and files have keys of one type";
+    let owner = untyped
+        .take_owner()
+        .map(|owner| owner.downcast::<Associated<K>>());
     #[cfg(target_os = "linux")]
-    let mut file = None;
-    let socket = untyped.take_owner().and_then(|owner| {
-        let _owner = match owner.downcast::<Associated<K>>() {
-            Ok(associated) => return Some(Socket::new(associated)),
-            Err(_owner) => _owner,
-        };
-        #[cfg(target_os = "linux")]
-        if let Ok(associated) = _owner.downcast::<AssociatedFile<K>>() {
-            file = Some(File::new(associated));
-            return None;
+    let (socket, file) = match owner {
+        None => (None, None),
+        Some(Ok(socket)) => (Some(Socket::new(socket)), None),
+        Some(Err(owner)) => {
+            let file = owner.downcast::<AssociatedFile<K>>().expect(ONE_TYPE);
+            (None, Some(File::new(file)))
         }
-        unreachable!("a port's sockets and files have keys of one type")
-    });
+    };
+    #[cfg(not(target_os = "linux"))]
+    let socket = owner.map(|owner| Socket::new(owner.expect(ONE_TYPE)));
     #[cfg(target_os = "linux")]
     untyped.let_go_of_file();
     // SAFETY: operations enter a port by way of its own methods and its sockets', and all of them

@@ -165,7 +165,7 @@ fn storm(engine: FileEngine, rounds: u64) {
                     }
                     if round % 10 == worker {
                         // A starter that is gone before anything has happened.
-                        let mut random = Random(round << 8 | worker + 1);
+                        let mut random = Random((round << 8) | (worker + 1));
                         std::thread::scope(|short| {
                             short.spawn(|| (0..4).for_each(|_| start(&mut random)));
                         });
