@@ -130,8 +130,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     }
 
     /// Associates an open file with the port, under a key that comes with each of its packets
-    /// (Linux): a regular file or a block device, as std's `File` or an owned descriptor. The file
-    /// stays as it is; [`into_std`](File::into_std) gives it back.
+    /// (Linux): a regular file or a block device, as std's `File` or an owned descriptor.
+    /// [`into_std`](File::into_std) gives it back. A file in non-blocking mode, which means nothing
+    /// to files, is put into blocking mode.
     ///
     /// Files are not counted by [`max_sockets`](Builder::max_sockets), and nobody watches whether
     /// one is associated twice.
@@ -428,7 +429,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 
     /// Who performs the operations with files that cannot be completed at once;
-    /// [`FileEngine::Auto`] by default.
+    /// [`FileEngine::Auto`] by default. (Linux; elsewhere it has no effect yet.)
     pub fn files(mut self, files: FileEngine) -> Self {
         self.options.files = files;
         self

@@ -79,6 +79,7 @@ with_ring_and_threads!(
     files_go_back_to_std,
     pk_5_what_the_file_does_not_allow_is_refused,
     a_file_without_the_page_cache,
+    a_file_in_non_blocking_mode,
     po_5_only_files_are_files,
     cx_1_a_waiting_operation_is_cancelled,
     cx_2_what_is_over_cannot_be_cancelled,
@@ -519,6 +520,33 @@ fn a_file_without_the_page_cache(files: &Files) {
     assert!(content[4096..8192].iter().all(|&byte| byte == b'p'));
     assert!(content[..4096] == bytes[..4096] && content[8192..] == bytes[8192..]);
     files.was_used();
+}
+
+/// The flag means nothing to files, and must not make anybody spin or fail.
+fn a_file_in_non_blocking_mode(files: &Files) {
+    let bytes = pattern(100_000);
+    let temporary = Temporary::with(&bytes);
+    let options = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK);
+    let file = open(files, &options, &temporary.0).file.unwrap();
+    for place in [0, 50_000] {
+        temporary.cool();
+        file.read_at(room(50_000, 1), place).unwrap();
+        let packet = get(&files.port);
+        assert_eq!(ended(&packet), (1, Status::SUCCESS, 50_000));
+        assert!(packet.operation.bytes() == &bytes[place as usize..][..50_000]);
+    }
+    file.write_at(text(b"x", 2), 0).unwrap();
+    assert_eq!(ended(&get(&files.port)), (2, Status::SUCCESS, 1));
+    if let Some(small) = Small::mount(1 << 20) {
+        let path = small.0.join("file");
+        let file = open(files, &options.create(true), &path).file.unwrap();
+        file.write_at(text(&bytes, 3), 0).unwrap();
+        assert_eq!(ended(&get(&files.port)), (3, Status::SUCCESS, 100_000));
+        drop(file);
+    }
 }
 
 fn po_5_only_files_are_files(files: &Files) {
