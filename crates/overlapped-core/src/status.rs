@@ -39,6 +39,7 @@ mod errno {
         ECONNRESET ECONNABORTED ECANCELED ETIMEDOUT ECONNREFUSED ENETUNREACH EHOSTUNREACH ENOTCONN
         EPIPE EADDRINUSE EADDRNOTAVAIL ENOBUFS EMFILE EISCONN EFAULT EBADF EINVAL EACCES EMSGSIZE
         EOPNOTSUPP ENOSPC EDQUOT EFBIG ENOENT EEXIST EISDIR ENOTDIR EROFS EIO
+        ENAMETOOLONG
     }
 }
 
@@ -116,6 +117,8 @@ statuses! {
     FILE_TOO_LARGE = 0xC0000904, 223, 223, EFBIG, FileTooLarge, "the file would become too large";
     /// There is no such file.
     OBJECT_NAME_NOT_FOUND = 0xC0000034, 2, 2, ENOENT, NotFound, "there is no such file";
+    /// The name is too long.
+    OBJECT_NAME_INVALID = 0xC0000033, 123, 123, ENAMETOOLONG, InvalidFilename, "the name is too long";
     /// The file exists already.
     OBJECT_NAME_COLLISION = 0xC0000035, 183, 183, EEXIST, AlreadyExists, "the file exists already";
     /// It is a directory.

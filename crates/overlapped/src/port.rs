@@ -133,8 +133,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     }
 
     /// Associates an open file with the port, under a key that comes with each of its packets
-    /// (Linux): a regular file or a block device, as std's `File` or an owned descriptor. The file
-    /// stays as it is; [`into_std`](File::into_std) gives it back.
+    /// (Linux): a regular file or a block device, as std's `File` or an owned descriptor.
+    /// [`into_std`](File::into_std) gives it back. A file in non-blocking mode, which means nothing
+    /// to files, is put into blocking mode.
     ///
     /// Files are not counted by [`max_sockets`](Builder::max_sockets), and nobody watches whether
     /// one is associated twice.
@@ -462,20 +463,21 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 fn packet<K: Send + Sync + 'static, T: Send + 'static>(
     mut untyped: overlapped_core::Operation,
 ) -> Packet<K, T> {
+    const ONE_TYPE: &str = "a port's sockets and files have keys of one type";
+    let owner = untyped
+        .take_owner()
+        .map(|owner| owner.downcast::<Associated<K>>());
     #[cfg(target_os = "linux")]
-    let mut file = None;
-    let socket = untyped.take_owner().and_then(|owner| {
-        let _owner = match owner.downcast::<Associated<K>>() {
-            Ok(associated) => return Some(Socket::new(associated)),
-            Err(_owner) => _owner,
-        };
-        #[cfg(target_os = "linux")]
-        if let Ok(associated) = _owner.downcast::<AssociatedFile<K>>() {
-            file = Some(File::new(associated));
-            return None;
+    let (socket, file) = match owner {
+        None => (None, None),
+        Some(Ok(socket)) => (Some(Socket::new(socket)), None),
+        Some(Err(owner)) => {
+            let file = owner.downcast::<AssociatedFile<K>>().expect(ONE_TYPE);
+            (None, Some(File::new(file)))
         }
-        unreachable!("a port's sockets and files have keys of one type")
-    });
+    };
+    #[cfg(not(target_os = "linux"))]
+    let socket = owner.map(|owner| Socket::new(owner.expect(ONE_TYPE)));
     #[cfg(target_os = "linux")]
     untyped.let_go_of_file();
     // SAFETY: operations enter a port by way of its own methods and its sockets', and all of them
@@ -585,7 +587,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 
     /// Who performs the operations with files that cannot be completed at once;
-    /// [`FileEngine::Auto`] by default.
+    /// [`FileEngine::Auto`] by default. (Linux; elsewhere it has no effect yet.)
     pub fn files(mut self, files: FileEngine) -> Self {
         self.options.files = files;
         self

@@ -104,7 +104,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     ///
     /// The file's bytes are not copied through the process (`sendfile`). What is not in the page
     /// cache is read first, by the file thread of the socket's port, so that a cold file holds up
-    /// this socket's sends and no other's. There are exceptions, in which the worker that sends
+    /// this socket's sends and no other's; as with a full socket, a thread that gets packets goes on
+    /// with it. There are exceptions, in which the worker that sends
     /// waits for the disk: pages that the system drops between the look and the send, or in the
     /// middle of a piece of 256 KiB of which the first and last page were found; and file systems
     /// that cannot say what they have.

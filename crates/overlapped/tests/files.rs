@@ -311,6 +311,91 @@ fn ports_end_at_any_time_with_threads() {
     ports_end(FileEngine::Threads);
 }
 
+/// Threads go on starting while the port ends: what was taken comes back as a packet or a drop, what
+/// was not comes back at once.
+fn starts_race_with_the_end(engine: FileEngine) {
+    struct Counted(Arc<AtomicUsize>);
+    impl Drop for Counted {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, SeqCst);
+        }
+    }
+    let temporary = Temporary::new(&format!("race-{engine:?}"));
+    fs::write(&temporary.0, vec![7; 1 << 20]).unwrap();
+    let std = fs::File::open(&temporary.0).unwrap();
+    std.sync_all().unwrap();
+    for round in 0..100u64 {
+        cool(&std);
+        let (made, dropped) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let operation = |bytes: usize| {
+            made.fetch_add(1, SeqCst);
+            Operation::new(vec![7; bytes], Counted(dropped.clone()))
+        };
+        let port: CompletionPort<(), Counted> = CompletionPort::builder()
+            .concurrency(2)
+            .files(engine)
+            .build()
+            .unwrap();
+        let reading = overlapped::OpenOptions::new().read(true);
+        let path = &temporary.0;
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let remote = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let socket = port.associate(listener.accept().unwrap().0, ()).unwrap();
+        std::thread::scope(|scope| {
+            for starter in 0..3u64 {
+                let file = fs::File::options().read(true).write(true).open(path);
+                let file = port.associate_file(file.unwrap(), ()).unwrap();
+                let (port, socket, operation, reading) = (&port, &socket, &operation, &reading);
+                scope.spawn(move || {
+                    let mut random = Random(round * 3 + starter + 1);
+                    loop {
+                        let place = random.below(1 << 20);
+                        let refused = match random.below(6) {
+                            0 => file.write_at(operation(100), place).err(),
+                            1 => file.sync_data(operation(0)).err(),
+                            2 => port.open(operation(0), reading, path, ()).err(),
+                            3 => socket.send_file(operation(10), &file, place, 0, "").err(),
+                            _ => file.read_at(operation(9000), place).err(),
+                        };
+                        if let Some(refused) = refused {
+                            assert_eq!(refused.status, Status::INVALID_HANDLE);
+                            let last = file.close(operation(0)).unwrap_err();
+                            assert_eq!(last.status, Status::INVALID_HANDLE);
+                            break;
+                        }
+                    }
+                });
+            }
+            let worker = port.clone();
+            scope.spawn(move || {
+                for _ in 0..round {
+                    if worker.get().is_err() {
+                        return;
+                    }
+                }
+                worker.close();
+            });
+        });
+        drop((port, socket, remote));
+        let began = Instant::now();
+        while dropped.load(SeqCst) < made.load(SeqCst) {
+            assert!(began.elapsed() < WATCHDOG, "not all operations came back");
+            std::thread::yield_now();
+        }
+        assert_eq!(dropped.load(SeqCst), made.load(SeqCst));
+    }
+}
+
+#[test]
+fn starts_race_with_the_end_with_io_uring() {
+    starts_race_with_the_end(FileEngine::Auto);
+}
+
+#[test]
+fn starts_race_with_the_end_with_threads() {
+    starts_race_with_the_end(FileEngine::Threads);
+}
+
 /// Reads that bypass the page cache are cancelled by the kernel or are not; bytes never lie.
 #[test]
 fn uncached_reads_under_cancels() {

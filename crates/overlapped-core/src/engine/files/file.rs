@@ -5,7 +5,7 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rustix::fs::{FileType, OFlags, fcntl_getfl, fstat};
+use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use super::direct;
 use crate::Status;
@@ -212,13 +212,21 @@ impl Descriptor {
 
     fn look(fd: &OwnedFd) -> io::Result<OFlags> {
         let mode = fstat(fd)?.st_mode;
-        match FileType::from_raw_mode(mode) {
-            FileType::RegularFile | FileType::BlockDevice => Ok(fcntl_getfl(fd)?),
-            _ => Err(io::Error::new(
+        if !matches!(
+            FileType::from_raw_mode(mode),
+            FileType::RegularFile | FileType::BlockDevice
+        ) {
+            return Err(io::Error::new(
                 io::ErrorKind::Unsupported,
                 "only regular files and block devices can be associated as files",
-            )),
+            ));
         }
+        let flags = fcntl_getfl(fd)?;
+        // It means nothing to a file, but io_uring may take it at its word and not wait.
+        if flags.contains(OFlags::NONBLOCK) {
+            fcntl_setfl(fd, flags - OFlags::NONBLOCK)?;
+        }
+        Ok(flags)
     }
 
     pub(crate) fn fd(&self) -> &OwnedFd {

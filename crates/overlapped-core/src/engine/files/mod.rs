@@ -355,7 +355,7 @@ impl State {
 
 /// Starts a thread that takes no signals: they are for the program's own.
 fn spawn(life: impl FnOnce() + Send + 'static) -> bool {
-    let builder = std::thread::Builder::new().name("overlapped-files".into());
+    let builder = std::thread::Builder::new().name("overlapped-file".into());
     builder
         .spawn(move || {
             // SAFETY: both calls only read and write the set, which is plain data.

@@ -238,6 +238,8 @@ fn failed(operation: &mut Operation, errno: i32, cancelled: bool) -> Option<Stat
         });
     }
     match errno {
+        // Somebody holds a lease, and the open was not to wait.
+        libc::EAGAIN if operation.kind() == Kind::Open && !cancelled => Some(Status::UNSUCCESSFUL),
         _ if interrupted && cancelled => Some(Status::CANCELLED),
         _ if interrupted => None,
         // It is open, but not for that.

@@ -44,8 +44,9 @@
 //! # Where to find what
 //!
 //! One file for each kind of operation says how it is performed: `recv.rs`, `send.rs`,
-//! `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`. `side.rs` has the bits and the loop that serves,
-//! `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to its socket.
+//! `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`. `side.rs` has the bits and the loop
+//! that serves, `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
+//! its socket.
 
 mod accept;
 mod connect;
