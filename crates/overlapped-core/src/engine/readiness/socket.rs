@@ -237,6 +237,11 @@ impl SocketState {
             transmit.warming = false;
             transmit.warm_to = to;
         }
+        self.sends_may_go_on(into);
+    }
+
+    /// Has the send lane looked at again, as if the system had reported it.
+    fn sends_may_go_on(self: Arc<Self>, into: &mut ItemList) {
         let ready = crate::engine::Readiness {
             send: true,
             ..Default::default()
@@ -363,7 +368,14 @@ impl SocketState {
             lane.operations.remove(|op| op.id() == token.operation)
         });
         if let Some(operation) = found {
+            let kind = operation.kind();
             self.end_all(OperationList::from_iter([operation]), Status::CANCELLED);
+            if kind == Kind::SendFile {
+                // It may have waited for its file, while those behind it need not.
+                let mut items = ItemList::default();
+                self.clone().sends_may_go_on(&mut items);
+                self.port.push_all(&mut items);
+            }
             return true;
         }
         direction == Direction::Recv
