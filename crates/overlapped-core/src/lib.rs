@@ -123,9 +123,9 @@ pub struct FileStats {
     pub engine: &'static str,
     /// Why it is this one.
     pub reason: Cow<'static, str>,
-    /// Operations that nobody has taken up yet.
+    /// Operations that nobody has taken up yet, sends that wait for a cold file included.
     pub waiting: usize,
-    /// Operations that are being performed.
+    /// Operations that are being performed, likewise.
     pub running: usize,
 }
 

@@ -119,6 +119,26 @@ impl<K: Send + Sync + 'static, T: Send + 'static> File<K, T> {
     /// # Errors
     ///
     /// `PermissionDenied` if the file is open for reading only; `InvalidInput` if it is closed.
+    ///
+    /// ```
+    /// # use overlapped::{CompletionPort, Operation};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let path = std::env::temp_dir().join(format!("overlapped-doc-log-{}", std::process::id()));
+    /// # let port: CompletionPort = CompletionPort::new(1)?;
+    /// let log = std::fs::File::options().append(true).create(true).open(&path)?;
+    /// let log = port.associate_file(log, ())?;
+    /// log.append(Operation::new("a line\n", ()))?;
+    /// assert_eq!(port.get()?.result()?, 7);
+    ///
+    /// // What has completed can be brought to the disk; then the file is closed.
+    /// log.sync_data(Operation::new("", ()))?;
+    /// port.get()?.result()?;
+    /// log.close(Operation::new("", ()))?;
+    /// port.get()?.result()?;
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn append(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
         self.start(operation, Kind::Append, Bytes::Send, 0)
     }

@@ -1006,6 +1006,54 @@ mod transmit {
         }
     }
 
+    /// With all file threads busy for as long as the test wants, a transmit waits for its file, and
+    /// the port's only worker for nothing.
+    #[test]
+    fn tf_1_a_cold_file_holds_up_no_other_socket() {
+        let files = Files::new(FileEngine::Threads);
+        let port = &files.port;
+        let bytes = pattern(1_000_000);
+        let temporary = Temporary::with(&bytes);
+        let file = associated(port, &temporary);
+        let blocked = Blocked::new(&files);
+        let connect = |key| {
+            let (endpoint, remote) = System::new().connected();
+            (port.associate(endpoint, key).unwrap(), remote)
+        };
+        let (socket, mut remote) = connect(1);
+        let (given_up, mut other_remote) = connect(2);
+        temporary.cool();
+        socket
+            .send_file(text(b"head", 1), &file, 0, 0, "tail")
+            .unwrap();
+        let second = given_up.send_file(text(b"", 2), &file, 0, 0, "").unwrap();
+        given_up.send(text(b"instead", 3)).unwrap();
+        if port.stats().files.waiting == 2 {
+            nothing(port);
+            let (quick, mut quick_remote) = connect(3);
+            quick.send(text(b"at once", 4)).unwrap();
+            assert_eq!(ended(&get(port)), (4, Status::SUCCESS, 7));
+            assert_eq!(Remote::recv(&mut quick_remote, 7), b"at once");
+            // One that waits for its file can be cancelled, and what follows it goes out.
+            assert!(given_up.cancel(second));
+            assert_eq!(ended(&get(port)), (2, Status::CANCELLED, 0));
+            assert_eq!(ended(&get(port)), (3, Status::SUCCESS, 7));
+            let _ = blocked.release();
+            let mut left: Vec<_> = [1, 1000, 1000, 1000, 1000].into();
+            let (packets, received) = exchange(port, &mut remote, left.len(), bytes.len() + 8);
+            for packet in &packets {
+                let user = *packet.operation.user();
+                left.remove(left.iter().position(|&one| one == user).unwrap());
+                assert_eq!(packet.status.is_success(), user < 1000);
+            }
+            assert!(received == [b"head", &bytes[..], b"tail"].concat());
+            assert_eq!(Remote::recv(&mut other_remote, 7), b"instead");
+        } else {
+            eprintln!("NOT TESTED: a cold file; the page cache kept it");
+            let _ = blocked.release();
+        }
+    }
+
     #[test]
     fn io_7_a_file_that_is_too_short_fails_the_transmit() {
         let (port, socket, mut remote) = world();

@@ -255,7 +255,7 @@ impl Files {
                 Engine::Pool => "threads",
             },
             reason: state.reason.clone(),
-            waiting: state.waiting.len(),
+            waiting: state.waiting.len() + state.cold.len(),
             running: state.running.len(),
         }
     }

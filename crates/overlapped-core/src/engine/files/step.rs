@@ -259,3 +259,121 @@ fn close_is_over(operation: &mut Operation) {
         let _ = closed.into_raw_fd();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ptr::NonNull;
+
+    use super::*;
+    use crate::operation::Header;
+
+    /// # Safety
+    ///
+    /// The header is a box of its own.
+    unsafe fn release(header: NonNull<Header>) {
+        // SAFETY: the caller's word.
+        drop(unsafe { Box::from_raw(header.as_ptr()) });
+    }
+
+    /// An operation on this many bytes in pieces, which nobody touches.
+    fn operation(kind: Kind, pieces: &[usize]) -> Operation {
+        let mut header = Box::new(Header::new(release));
+        // SAFETY: no call is made with them.
+        let segment =
+            |&len| unsafe { Segment::new(std::ptr::without_provenance_mut(1 << 20), len) };
+        header.prepare(kind, pieces.iter().map(segment));
+        // SAFETY: a header of its own that `release` frees.
+        unsafe { Operation::from_raw(NonNull::from(Box::leak(header))) }
+    }
+
+    fn after(kind: Kind, results: &[i64], cancelled: bool) -> Option<(Status, usize)> {
+        let mut operation = operation(kind, &[60, 40]);
+        for (number, &result) in results.iter().enumerate() {
+            if advance(&mut operation, result, cancelled) {
+                assert_eq!(number + 1, results.len(), "ended too early");
+                return Some((operation.status(), operation.bytes()));
+            }
+        }
+        None
+    }
+
+    #[test]
+    fn a_transfer_goes_on_until_it_is_whole() {
+        for kind in [Kind::Read, Kind::Write, Kind::Append] {
+            assert_eq!(after(kind, &[100], false), Some((Status::SUCCESS, 100)));
+            assert_eq!(after(kind, &[30, 30], false), None);
+            let whole = Some((Status::SUCCESS, 100));
+            assert_eq!(after(kind, &[30, 30, 40], false), whole);
+            let failed = Some((Status::IO_DEVICE_ERROR, 30));
+            assert_eq!(after(kind, &[30, -i64::from(libc::EIO)], false), failed);
+        }
+        assert_eq!(
+            after(Kind::Read, &[0], false),
+            Some((Status::END_OF_FILE, 0))
+        );
+        assert_eq!(
+            after(Kind::Read, &[7, 0], false),
+            Some((Status::SUCCESS, 7))
+        );
+        let full = Some((Status::DISK_FULL, 7));
+        assert_eq!(
+            after(Kind::Write, &[7, -i64::from(libc::ENOSPC)], false),
+            full
+        );
+    }
+
+    /// Whatever the kernel says to itself is never how an operation ends.
+    #[test]
+    fn an_interruption_is_a_cancel_or_nothing() {
+        let interruptions = [
+            libc::EINTR,
+            libc::EAGAIN,
+            libc::ECANCELED,
+            512,
+            513,
+            514,
+            515,
+            516,
+        ];
+        for errno in interruptions.map(|errno| -i64::from(errno)) {
+            for kind in [Kind::Read, Kind::Write, Kind::Append, Kind::SyncAll] {
+                assert_eq!(after(kind, &[errno, errno], false), None);
+                let cancelled = Some((Status::CANCELLED, 0));
+                assert_eq!(after(kind, &[errno], true), cancelled);
+            }
+            assert_eq!(
+                after(Kind::Close, &[errno], false),
+                Some((Status::SUCCESS, 0))
+            );
+        }
+        // Bytes that were moved before the cancel count.
+        assert_eq!(
+            after(Kind::Write, &[30], true),
+            Some((Status::CANCELLED, 30))
+        );
+        assert_eq!(
+            after(Kind::Write, &[100], true),
+            Some((Status::SUCCESS, 100))
+        );
+    }
+
+    #[test]
+    fn the_rest_begins_where_the_last_step_ended() {
+        let segments = operation(Kind::Read, &[10, 0, 20, 30]);
+        let segments = segments.segments();
+        for (done, expected) in [
+            (0, (4, 10)),
+            (4, (1, 6)),
+            (10, (2, 20)),
+            (11, (1, 19)),
+            (30, (1, 30)),
+            (59, (1, 1)),
+        ] {
+            let pieces = Pieces::after(segments, done);
+            let (first, count) = pieces.iovec();
+            // SAFETY: points to a segment, or to the pieces themselves.
+            let first = unsafe { (*first).iov_len };
+            assert_eq!((count, first), expected, "after {done}");
+        }
+    }
+}

@@ -258,6 +258,11 @@ impl SocketState {
             transmit.warming = false;
             transmit.warm_to = to;
         }
+        self.sends_may_go_on(into);
+    }
+
+    /// Has the send lane looked at again, as if the system had reported it.
+    fn sends_may_go_on(self: Arc<Self>, into: &mut ItemList) {
         let ready = crate::engine::Readiness {
             send: true,
             ..Default::default()
