@@ -575,6 +575,66 @@ fn economy_a_watcher_takes_over_from_a_computing_worker() {
     assert_eq!(rig.got.last(), Some(&(0, 1)));
 }
 
+/// What is due in the engine, a timer or finished I/O, waits while nobody leads. As long as somebody
+/// sleeps and the limit is not reached, that is bounded, if handlers take about as long as those
+/// before them (TM-9).
+#[test]
+fn what_is_due_in_the_engine_waits_for_two_ticks_at_most() {
+    const STEP: Duration = Duration::from_micros(20);
+    for_each_seed(|random| {
+        let limit = 2 + random.below(2);
+        let threads = limit + 1 + random.below(2);
+        let mut rig = economy(limit, threads);
+        // Handlers of similar length within a run, of very different length between runs; some
+        // stay away for long.
+        let mean = [1, 20, 200, 2000][random.below(4)];
+        let mut busy = vec![0; threads];
+        let mut due: Option<Duration> = None;
+        for _ in 0..2000 {
+            for (thread, until) in busy.iter_mut().enumerate() {
+                if matches!(rig.threads[thread], Doing::Out) && *until <= rig.now {
+                    if random.below(4) == 0 {
+                        rig.post(Some(thread));
+                    }
+                    rig.get(thread, None);
+                    rig.rest();
+                }
+            }
+            if random.below(20) == 0 {
+                rig.post(None);
+                rig.rest();
+            }
+            for (thread, until) in busy.iter_mut().enumerate() {
+                if matches!(rig.threads[thread], Doing::Out) && *until <= rig.now {
+                    let micros = match random.below(50) {
+                        0 => 20_000,
+                        _ => random.below(2 * mean) as u64,
+                    };
+                    *until = rig.now + 1 + micros * 1000;
+                }
+            }
+            if due.is_none() && random.below(20) == 0 {
+                rig.finished.push_back(rig.next_packet);
+                rig.next_packet += 1;
+                due = Some(Duration::ZERO);
+            }
+            rig.rest();
+            rig.pass(STEP);
+            if rig.finished.is_empty() {
+                due = None;
+            }
+            let stats = rig.state.stats();
+            if let Some(late) = &mut due
+                && stats.waiting > 0
+                && stats.active < stats.concurrency
+            {
+                *late += STEP;
+                assert!(*late <= TICK_MAX * 2 + STEP, "it has waited for {late:?}");
+            }
+        }
+    });
+}
+
 #[test]
 fn economy_an_idle_queue_makes_no_ticks() {
     let mut rig = economy(2, 3);

@@ -393,3 +393,33 @@ impl System for Epoll {
         retry(|| rustix::net::shutdown(fd(endpoint), rustix::net::Shutdown::Write))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// TM-1, on kernels of both kinds: never early.
+    #[test]
+    fn a_wait_lasts_as_long_as_it_was_to() {
+        for whole_milliseconds in [false, true] {
+            let system = Epoll::new().unwrap();
+            system.whole_milliseconds.store(whole_milliseconds, Relaxed);
+            for nanos in [0, 1, 100_000, 1_000_000, 1_500_001] {
+                let began = system.now();
+                let timeout = Some(Duration::from_nanos(nanos));
+                system.wait(timeout, &mut |_, _| unreachable!("nothing to report"));
+                assert!(system.now() - began >= nanos);
+            }
+        }
+    }
+
+    /// A hang is the failure.
+    #[test]
+    fn an_interrupt_ends_a_wait_of_either_kind() {
+        for timeout in [None, Some(Duration::new(1_000_000, 1))] {
+            let system = Epoll::new().unwrap();
+            system.interrupt();
+            system.wait(timeout, &mut |_, _| unreachable!("nothing to report"));
+        }
+    }
+}

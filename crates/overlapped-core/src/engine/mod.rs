@@ -1,4 +1,4 @@
-//! Engines: who performs operations.
+//! Engines: who performs operations on sockets.
 //!
 //! ```text
 //!             recv  recv-zero  send  send-file  accept  accept-recv  connect  disconnect
@@ -13,6 +13,10 @@
 //!   ring       x      x      x      x     x      x
 //!   pool       x      x      x      x     x      x
 //! ```
+//!
+//! Time (timers, the deadlines of operations, the end of lingering) is the port's and not an
+//! engine's, see `port/timers/`. On *iocp* there is none yet: it refuses timers, and operations that
+//! have a time-out.
 //!
 //! The *readiness* engine keeps the operations of each socket in order and makes the transfers
 //! itself, with calls that never wait, when a [`System`] says that a socket is ready. There are two

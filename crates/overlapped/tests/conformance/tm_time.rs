@@ -173,18 +173,30 @@ fn tm_4_ticks_that_have_passed_are_counted(world: &impl World) {
 
 fn tm_4_a_beat_begins_anew_after_something_else(world: &impl World) {
     let port = world.port();
-    let long = Duration::from_millis(40);
-    port.interval(timer(0), long).unwrap();
-    let packet = get(&port);
-    port.post(packet.operation, 0).unwrap();
-    let packet = get(&port);
-    port.timer(packet.operation, long).unwrap();
-    let packet = get(&port);
-    // At least one tick of the old beat has passed, and none of the new.
-    port.interval(packet.operation, long).unwrap();
-    port.timer(timer(1), Duration::ZERO).unwrap();
-    assert_eq!(*get(&port).operation.user(), 1);
-    assert_eq!(get(&port).bytes, 1);
+    let period = Duration::from_millis(20);
+    let others: [fn(&Port, Op, Duration); 2] = [
+        |port, operation, time| {
+            port.timer(operation, time).unwrap();
+        },
+        |port, operation, time| {
+            port.post(operation, 0).unwrap();
+            port.timer(timer(9), time).unwrap();
+        },
+    ];
+    for other in others {
+        port.interval(timer(0), period).unwrap();
+        other(&port, get(&port).operation, period);
+        let mut packet = get(&port);
+        if packet.kind == Kind::Post {
+            assert_eq!(*get(&port).operation.user(), 9);
+        }
+        // A tick of the old beat has passed, and none of the new.
+        *packet.operation.user_mut() = 0;
+        port.interval(packet.operation, period).unwrap();
+        port.timer(timer(1), Duration::ZERO).unwrap();
+        assert_eq!(*get(&port).operation.user(), 1);
+        assert_eq!(get(&port).bytes, 1);
+    }
 }
 
 fn tm_4_a_period_of_zero_is_refused(world: &impl World) {
