@@ -17,7 +17,7 @@ pub enum Buffer {
     /// Several pieces, filled or sent in order by one operation, each as [`Buffer::Vec`].
     Vectored(Vec<Vec<u8>>),
     /// One piece at an aligned address that does not grow, filled and sent as [`Buffer::Vec`].
-    Aligned(AlignedBuffer),
+    Aligned(Box<AlignedBuffer>),
     /// Bytes that several operations send at once; cannot be received into.
     Shared(Arc<[u8]>),
     /// Bytes that live for ever; cannot be received into.
@@ -83,7 +83,7 @@ impl From<Vec<u8>> for Buffer {
 
 impl From<AlignedBuffer> for Buffer {
     fn from(bytes: AlignedBuffer) -> Self {
-        Buffer::Aligned(bytes)
+        Buffer::Aligned(Box::new(bytes))
     }
 }
 

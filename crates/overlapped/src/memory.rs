@@ -17,7 +17,7 @@ pub(crate) struct Memory<T> {
     pub(crate) header: Header,
     pub(crate) buffer: Buffer,
     /// What a transmit sends after the file.
-    pub(crate) tail: Buffer,
+    pub(crate) tail: Option<Box<Buffer>>,
     pub(crate) user: T,
 }
 
@@ -37,7 +37,7 @@ impl<T> Memory<T> {
         Box::new(Memory {
             header: Header::new(release::<T>),
             buffer,
-            tail: Buffer::default(),
+            tail: None,
             user,
         })
     }
@@ -65,8 +65,8 @@ impl<T> Memory<T> {
     /// the file.
     #[cfg(target_os = "linux")]
     pub(crate) fn prepare_transmit(&mut self, tail: Buffer) -> usize {
-        self.tail = tail;
-        let pieces = contents(&self.buffer).chain(contents(&self.tail));
+        let tail = self.tail.insert(Box::new(tail));
+        let pieces = contents(&self.buffer).chain(contents(tail));
         self.header.prepare(Kind::SendFile, pieces);
         contents(&self.buffer).count()
     }

@@ -142,7 +142,10 @@ impl<T> Operation<T> {
     /// place.
     #[cfg(target_os = "linux")]
     pub fn take_tail(&mut self) -> Buffer {
-        std::mem::take(&mut self.memory.tail)
+        self.memory
+            .tail
+            .take()
+            .map_or_else(Buffer::default, |tail| *tail)
     }
 
     /// The connection that an accept took; the second call finds none.

@@ -77,9 +77,9 @@ impl Header {
 
     /// Lets go of the file, which may close it here. Called when the packet is out.
     pub fn let_go_of_file(&mut self) {
-        if let Some(part) = &mut self.file {
-            part.descriptor = None;
-            part.open = None;
+        if let Some(extra) = &mut self.extra {
+            extra.file.descriptor = None;
+            extra.file.open = None;
         }
     }
 

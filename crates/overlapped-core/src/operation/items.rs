@@ -29,7 +29,7 @@ pub(crate) enum Item {
 pub(crate) struct ReadyNode {
     link: UnsafeCell<Link>,
     /// The socket that this node is part of, while it is queued: keeps the memory.
-    socket: UnsafeCell<Option<(Arc<SocketState>, Direction)>>,
+    socket: UnsafeCell<Option<Arc<SocketState>>>,
 }
 
 // SAFETY: only the holder of the direction's scheduled bit and, after it, the list that the node
@@ -39,9 +39,9 @@ unsafe impl Send for ReadyNode {}
 unsafe impl Sync for ReadyNode {}
 
 impl ReadyNode {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(direction: Direction) -> Self {
         ReadyNode {
-            link: UnsafeCell::new(Link::ready()),
+            link: UnsafeCell::new(Link::ready(direction)),
             socket: UnsafeCell::new(None),
         }
     }
@@ -67,7 +67,7 @@ impl ItemList {
         // SAFETY: the bit makes us the only one who uses the node; the Arc that it holds from now
         // on keeps it in place until it is popped.
         unsafe {
-            *(*node).socket.get() = Some((socket, direction));
+            *(*node).socket.get() = Some(socket);
             // From the whole node, not from its field: `pop` goes back to the node.
             self.chain
                 .push(NonNull::new_unchecked(node.cast_mut()).cast());
@@ -114,10 +114,10 @@ impl Fifo for ItemList {
             Element::Operation => Some(Item::Packet(unsafe {
                 Operation::from_raw(Link::header(link))
             })),
-            Element::Ready => {
+            Element::Ready(direction) => {
                 let node: NonNull<ReadyNode> = link.cast();
                 // SAFETY: a ready node's link is its first field; the list was its only user.
-                let (socket, direction) = unsafe { (*(*node.as_ptr()).socket.get()).take() }
+                let socket = unsafe { (*(*node.as_ptr()).socket.get()).take() }
                     .expect("a queued node holds its socket");
                 Some(Item::Ready(socket, direction))
             }

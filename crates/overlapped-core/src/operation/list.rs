@@ -8,6 +8,8 @@ use std::mem::offset_of;
 use std::ptr::NonNull;
 
 use super::{Header, Operation};
+#[cfg(target_os = "linux")]
+use crate::engine::readiness::Direction;
 
 /// What an element holds for the list that it is in.
 #[repr(C)]
@@ -21,7 +23,7 @@ pub(crate) struct Link {
 pub(super) enum Element {
     Operation,
     #[cfg(target_os = "linux")]
-    Ready,
+    Ready(Direction),
 }
 
 impl Link {
@@ -33,10 +35,10 @@ impl Link {
     }
 
     #[cfg(target_os = "linux")]
-    pub(super) fn ready() -> Self {
+    pub(super) fn ready(direction: Direction) -> Self {
         Link {
             next: None,
-            element: Element::Ready,
+            element: Element::Ready(direction),
         }
     }
 

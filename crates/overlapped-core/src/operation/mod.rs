@@ -154,24 +154,31 @@ pub struct Header {
     status: Status,
     bytes: usize,
     /// Captured at the start (PK-11); keeps its capacity, so that starting again allocates nothing.
-    segments: SmallVec<[Segment; 2]>,
+    segments: SmallVec<[Segment; 1]>,
     /// Which operation of its socket this is; never used twice.
     id: u64,
     /// Keeps the socket, and what the face associated with it, until the packet is out.
     owner: Option<Arc<dyn Any + Send + Sync>>,
+    extra: Option<Box<Extra>>,
+}
+
+/// What receives and sends do not need: kept apart, so that an operation that waits takes little
+/// memory, and the port's way through it few cache lines. Made when an operation that needs it is
+/// started, and kept.
+#[derive(Default)]
+struct Extra {
     peer: Option<SocketAddr>,
     accepted: Option<Endpoint>,
     /// How long it may be under way on a socket.
     timeout: Option<Duration>,
     /// The deadline that was set at the start.
     #[cfg(target_os = "linux")]
-    pub(crate) deadline: Option<Key>,
+    deadline: Option<Key>,
     /// Of a periodic timer, from packet to start.
     #[cfg(target_os = "linux")]
-    pub(crate) beat: Option<Beat>,
-    /// What only operations with files need. Made by the first of them, and kept.
+    beat: Option<Beat>,
     #[cfg(target_os = "linux")]
-    file: Option<Box<FilePart>>,
+    file: FilePart,
 }
 
 // SAFETY: the raw pointers in it (link, segments) point to memory that moves with the operation.
@@ -193,15 +200,7 @@ impl Header {
             segments: SmallVec::new(),
             id: 0,
             owner: None,
-            peer: None,
-            accepted: None,
-            timeout: None,
-            #[cfg(target_os = "linux")]
-            deadline: None,
-            #[cfg(target_os = "linux")]
-            beat: None,
-            #[cfg(target_os = "linux")]
-            file: None,
+            extra: None,
         }
     }
 
@@ -216,11 +215,21 @@ impl Header {
             self.segments.len() < 2 || self.segments.iter().all(|segment| !segment.is_empty()),
             "several segments with empty ones among them could make a call of no bytes"
         );
-        self.accepted = None;
-        #[cfg(target_os = "linux")]
-        if kind != Kind::Timer {
-            self.beat = None;
+        if matches!(kind, Kind::Accept | Kind::AcceptRecv) {
+            // Now, so that completing needs no memory.
+            self.extra();
         }
+        if let Some(extra) = &mut self.extra {
+            extra.accepted = None;
+            #[cfg(target_os = "linux")]
+            if kind != Kind::Timer {
+                extra.beat = None;
+            }
+        }
+    }
+
+    fn extra(&mut self) -> &mut Extra {
+        self.extra.get_or_insert_default()
     }
 
     /// What the operation does, or did last.
@@ -240,12 +249,12 @@ impl Header {
 
     /// The address to connect to, or that an accepted connection came from.
     pub fn peer(&self) -> Option<SocketAddr> {
-        self.peer
+        self.extra.as_ref()?.peer
     }
 
     /// Sets the address to connect to.
     pub fn set_peer(&mut self, peer: Option<SocketAddr>) {
-        self.peer = peer;
+        self.extra().peer = peer;
     }
 
     /// What the face gave to be kept with the operation.
@@ -260,17 +269,17 @@ impl Header {
 
     /// How long the operation may be under way on a socket.
     pub fn timeout(&self) -> Option<Duration> {
-        self.timeout
+        self.extra.as_ref()?.timeout
     }
 
     /// Sets how long the operation may be under way on a socket, from its next start on.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
-        self.timeout = timeout;
+        self.extra().timeout = timeout;
     }
 
     /// The connection that an accept took.
     pub fn take_accepted(&mut self) -> Option<Endpoint> {
-        self.accepted.take()
+        self.extra.as_mut()?.accepted.take()
     }
 
     /// Ends the operation.
@@ -282,7 +291,24 @@ impl Header {
     /// What an operation with a file needs.
     #[cfg(target_os = "linux")]
     pub(crate) fn file(&mut self) -> &mut FilePart {
-        self.file.get_or_insert_default()
+        &mut self.extra().file
+    }
+
+    /// Remembers the deadline that was set at the start.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn set_deadline(&mut self, deadline: Key) {
+        self.extra().deadline = Some(deadline);
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn take_deadline(&mut self) -> Option<Key> {
+        self.extra.as_mut()?.deadline.take()
+    }
+
+    /// The beat of a periodic timer.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn beat(&mut self) -> &mut Option<Beat> {
+        &mut self.extra().beat
     }
 
     pub(crate) fn id(&self) -> u64 {
@@ -307,8 +333,9 @@ impl Header {
     }
 
     pub(crate) fn set_accepted(&mut self, endpoint: Endpoint, peer: Option<SocketAddr>) {
-        self.accepted = Some(endpoint);
-        self.peer = peer;
+        let extra = self.extra();
+        extra.accepted = Some(endpoint);
+        extra.peer = peer;
     }
 }
 

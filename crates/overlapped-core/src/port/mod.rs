@@ -143,7 +143,7 @@ impl Port {
     /// The operation comes back when the port is closed, there is no memory, or this is a forked
     /// child.
     pub fn start_timer(&self, mut operation: Operation, after: Duration) -> Result<Token, Refused> {
-        operation.beat = None;
+        *operation.beat() = None;
         let at = self.inner.deadline(after);
         self.inner.start_timer(operation, at)
     }
@@ -162,11 +162,11 @@ impl Port {
             let status = Status::INVALID_PARAMETER;
             return Err(Refused { status, operation });
         };
-        let beat = match operation.beat {
+        let beat = match *operation.beat() {
             Some(beat) if beat.period() == period => beat,
             _ => Beat::new(period, self.inner.system().now()),
         };
-        operation.beat = Some(beat);
+        *operation.beat() = Some(beat);
         self.inner.start_timer(operation, beat.next())
     }
 
@@ -177,7 +177,7 @@ impl Port {
         else {
             return false;
         };
-        operation.beat = None;
+        *operation.beat() = None;
         operation.finish(Status::CANCELLED, 0);
         // A closed port drops it.
         drop(self.inner.post(operation));
@@ -413,7 +413,7 @@ impl PortInner {
 
     /// Takes the deadline of an operation out, if it has one.
     pub(crate) fn lift_deadline(&self, operation: &mut Operation) {
-        if let Some(key) = operation.deadline.take() {
+        if let Some(key) = operation.take_deadline() {
             self.timers.remove(key);
         }
     }
@@ -436,7 +436,10 @@ impl PortInner {
         while let Some((_, due)) = self.timers.pop(now) {
             match due {
                 Due::Timer(mut operation) => {
-                    let expired = operation.beat.as_mut().map_or(1, |beat| beat.advance(now));
+                    let expired = operation
+                        .beat()
+                        .as_mut()
+                        .map_or(1, |beat| beat.advance(now));
                     operation.finish(
                         Status::SUCCESS,
                         usize::try_from(expired).unwrap_or(usize::MAX),

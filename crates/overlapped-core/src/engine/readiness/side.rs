@@ -88,7 +88,7 @@ impl Side {
         Side {
             direction,
             bits: AtomicU8::new(0),
-            node: ReadyNode::new(),
+            node: ReadyNode::new(direction),
             lane: Mutex::new(Lane {
                 operations: OperationList::new(),
                 registered: Some(registered),

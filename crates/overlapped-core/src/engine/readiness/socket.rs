@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use overlapped_queue::Fifo;
 
@@ -52,10 +52,16 @@ pub(crate) struct SocketState {
     flags: AtomicU8,
     /// The failure that ended the connection; Linux reports it once, the model for ever (IO-14).
     broken: AtomicI32,
-    /// Of a listener: connections whose first data is awaited.
-    awaited: Mutex<Vec<Arc<SocketState>>>,
-    /// Of such a connection: its listener.
-    listener: Option<Weak<SocketState>>,
+    part: Part,
+}
+
+/// What a socket has to do with accepts that await the first data.
+enum Part {
+    Stream,
+    /// Holds the connections whose first data is awaited.
+    Listener(Box<Mutex<Vec<Arc<SocketState>>>>),
+    /// Is such a connection, of this listener.
+    Awaited(Weak<SocketState>),
 }
 
 impl SocketState {
@@ -79,7 +85,13 @@ impl SocketState {
         phase: Phase,
         listener: Option<Weak<SocketState>>,
     ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
-        let registered = Arc::new(Registered::reserve(port, endpoint, listener.is_none())?);
+        let part = match (listener, phase) {
+            (Some(listener), _) => Part::Awaited(listener),
+            (None, Phase::Listener) => Part::Listener(Box::default()),
+            (None, _) => Part::Stream,
+        };
+        let counted = !matches!(part, Part::Awaited(_));
+        let registered = Arc::new(Registered::reserve(port, endpoint, counted)?);
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let socket = Arc::new(SocketState {
             port: port.clone(),
@@ -89,8 +101,7 @@ impl SocketState {
             phase: AtomicU8::new(phase as u8),
             flags: AtomicU8::new(0),
             broken: AtomicI32::new(0),
-            awaited: Mutex::default(),
-            listener,
+            part,
         });
         // The table first: a report that finds no socket is lost, and an edge comes only once.
         port.table().insert(registered.token(), &socket);
@@ -169,7 +180,7 @@ impl SocketState {
     /// finds it there.
     fn set_deadline(self: &Arc<Self>, operation: &mut Operation, id: u64) -> Result<(), Status> {
         if let Some(timeout) = operation.timeout() {
-            operation.deadline = Some(self.port.deadline_of(self, id, timeout)?);
+            operation.set_deadline(self.port.deadline_of(self, id, timeout)?);
         }
         Ok(())
     }
@@ -291,14 +302,14 @@ impl SocketState {
         lane: &mut Lane,
         done: &mut OperationList,
     ) {
-        if self.has(SHUT_WHEN_DRAINED | CLOSED) || self.listener.is_some() {
+        if self.has(SHUT_WHEN_DRAINED | CLOSED) || matches!(self.part, Part::Awaited(_)) {
             self.do_what_waited(direction, lane, done);
         }
     }
 
     #[cold]
     fn do_what_waited(&self, direction: Direction, lane: &mut Lane, done: &mut OperationList) {
-        if self.listener.is_some() {
+        if matches!(self.part, Part::Awaited(_)) {
             self.hand_over_connection(lane, done);
             return;
         }
@@ -334,10 +345,7 @@ impl SocketState {
             }
         };
         // Before serving, so that what completes finds its way out of here again.
-        self.awaited
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .push(child.clone());
+        self.awaited_mut().push(child.clone());
         let mut lane = child.recv.lock();
         lane.operations.push(operation);
         let served = child.recv.serve(&child, &mut lane);
@@ -365,20 +373,27 @@ impl SocketState {
     }
 
     fn leave_listener(&self) {
-        if let Some(listener) = self.listener.as_ref().and_then(Weak::upgrade) {
-            let mut awaited = listener
-                .awaited
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            awaited.retain(|child| !std::ptr::eq(Arc::as_ptr(child), self));
+        if let Part::Awaited(listener) = &self.part
+            && let Some(listener) = listener.upgrade()
+        {
+            let own = |child: &Arc<SocketState>| std::ptr::eq(Arc::as_ptr(child), self);
+            listener.awaited_mut().retain(|child| !own(child));
         }
     }
 
+    /// Of a listener: the connections whose first data is awaited.
+    fn awaited_mut(&self) -> MutexGuard<'_, Vec<Arc<SocketState>>> {
+        let Part::Listener(awaited) = &self.part else {
+            unreachable!("only a listener accepts");
+        };
+        awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn awaited(&self) -> Vec<Arc<SocketState>> {
-        self.awaited
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        match &self.part {
+            Part::Listener(_) => self.awaited_mut().clone(),
+            _ => Vec::new(),
+        }
     }
 
     // ---- cancelling ----------------------------------------------------------------------------
@@ -571,8 +586,10 @@ impl SocketState {
         let mut operations = std::mem::take(&mut self.recv.lock().operations);
         operations.append(&mut self.send.lock().operations);
         // Not under that lock: a child takes it while it holds its own lane.
-        let children =
-            std::mem::take(&mut *self.awaited.lock().unwrap_or_else(PoisonError::into_inner));
+        let children = match &self.part {
+            Part::Listener(_) => std::mem::take(&mut *self.awaited_mut()),
+            _ => Vec::new(),
+        };
         for child in children {
             operations.append(&mut child.recv.lock().operations);
         }
