@@ -1,9 +1,9 @@
 //! Exactly once and in order, under stress: many sockets, more workers than the concurrency value,
-//! random cancels, closes and thread exits, and every byte and every operation accounted for.
+//! random cancels, deadlines, timers, closes and thread exits, and every byte and every operation accounted for.
 //!
 //! Each connection has both of its ends in the port. One end sends a stream whose bytes tell their
 //! position, several sends outstanding; the other receives it with several receives outstanding,
-//! some of which are cancelled. Receives are numbered in the order of their start, so that the
+//! some of which are cancelled or have little time. Receives are numbered in the order of their start, so that the
 //! stream can be put together again whoever handled which packet when.
 //!
 //! `OVERLAPPED_STRESS_PACKETS` sets about how many packets each test handles.
@@ -85,6 +85,8 @@ struct World {
     outstanding: Mutex<HashSet<u64>>,
     packets: AtomicU64,
     cancelled: AtomicU64,
+    /// Whose time was up.
+    late: AtomicU64,
     stop: AtomicBool,
 }
 
@@ -143,7 +145,11 @@ impl World {
         while connection.receives_out < OUTSTANDING && !connection.ended {
             let capacity = 1 + random.below(8_000) as usize;
             let tag = self.tag(connection.next_number);
-            match socket.recv(Operation::with_capacity(capacity, tag)) {
+            let mut operation = Operation::with_capacity(capacity, tag);
+            if random.below(3) == 0 {
+                operation.set_timeout(Some(Duration::from_micros(random.below(2_000))));
+            }
+            match socket.recv(operation) {
                 Ok(started) => {
                     connection.next_number += 1;
                     connection.receives_out += 1;
@@ -185,6 +191,9 @@ impl World {
             match packet.status {
                 Status::SUCCESS if packet.bytes == 0 => connection.ended = true,
                 Status::SUCCESS | Status::CANCELLED => {}
+                Status::IO_TIMEOUT => {
+                    self.late.fetch_add(1, SeqCst);
+                }
                 status => {
                     assert!(connection.cut, "{status} on an uncut connection");
                     connection.ended = true;
@@ -222,7 +231,15 @@ impl World {
                     socket.close();
                 }
             }
-            45..50 => {
+            45..60 => {
+                let operation = Operation::new("", self.tag(0));
+                let after = Duration::from_micros(random.below(2_000));
+                let timer = self.port.timer(operation, after).unwrap();
+                if random.below(2) == 0 {
+                    self.port.cancel(timer);
+                }
+            }
+            60..65 => {
                 let tag = self.tag(0);
                 self.port.post(Operation::new("", tag), 0).unwrap();
             }
@@ -288,6 +305,7 @@ fn one_round(policy: WakePolicy, concurrency: usize, seed: u64) -> u64 {
         outstanding: Mutex::default(),
         packets: AtomicU64::new(0),
         cancelled: AtomicU64::new(0),
+        late: AtomicU64::new(0),
         stop: AtomicBool::new(false),
     });
     let mut random = Random(seed.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1);
@@ -316,6 +334,7 @@ fn one_round(policy: WakePolicy, concurrency: usize, seed: u64) -> u64 {
     // All of it is accounted for.
     assert!(world.idle());
     assert!(matches!(world.port.poll(), Err(GetError::TimedOut)));
+    assert!(world.late.load(SeqCst) > 0 && world.cancelled.load(SeqCst) > 0);
     for (index, connection) in world.connections.iter().enumerate() {
         let connection = connection.lock().unwrap();
         assert!(
@@ -375,7 +394,10 @@ fn exactly_once_and_in_order_under_the_windows_rule() {
 /// afterwards (the address sanitizer and the quarantining allocator look at that).
 #[test]
 fn a_port_that_ends_in_the_middle_drops_each_operation_once() {
+    const TICK: Duration = Duration::from_micros(300);
+
     struct Counted(Arc<AtomicU64>);
+
     impl Drop for Counted {
         fn drop(&mut self) {
             self.0.fetch_add(1, SeqCst);
@@ -398,7 +420,10 @@ fn a_port_that_ends_in_the_middle_drops_each_operation_once() {
                     let port = port.clone();
                     scope.spawn(move || {
                         while let Ok(packet) = port.get() {
-                            let socket = packet.socket.clone().unwrap();
+                            let Some(socket) = packet.socket.clone() else {
+                                let _ = port.interval(packet.operation, TICK);
+                                continue;
+                            };
                             // Refused when the port is closed: dropped here.
                             let _ = match packet.kind {
                                 Kind::Recv => socket.recv(packet.operation),
@@ -408,10 +433,16 @@ fn a_port_that_ends_in_the_middle_drops_each_operation_once() {
                     })
                 })
                 .collect();
+            for _ in 0..10 {
+                made.fetch_add(1, SeqCst);
+                let timer = Operation::new("", Counted(drops.clone()));
+                port.interval(timer, TICK).unwrap();
+            }
             for socket in &sockets {
                 for _ in 0..3 {
                     made.fetch_add(2, SeqCst);
-                    let recv = Operation::with_capacity(5_000, Counted(drops.clone()));
+                    let mut recv = Operation::with_capacity(5_000, Counted(drops.clone()));
+                    recv.set_timeout((random.below(2) == 0).then_some(TICK));
                     socket.recv(recv).unwrap();
                     let send = Operation::new(vec![7; 20_000], Counted(drops.clone()));
                     socket.send(send).unwrap();
