@@ -1,5 +1,12 @@
 //! What waits in a port's queue: packets, and sides of sockets that are ready. Linked as the
 //! operations of a side are.
+//!
+//! Packets leave in the order in which they came. A side is no packet yet: what it has to transfer
+//! finishes when a worker takes it, and only then has a place in that order, the last. So packets
+//! go first, as far as [`STREAK`] allows. A worker that has received and sent then finds the packet of its
+//! send next, while all that belongs to the connection is still in its processor's cache, and not
+//! behind every other connection that is ready; with a thousand of them that is a tenth of what a
+//! request costs.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -18,7 +25,16 @@ pub(crate) enum Item {
     Packet(Operation),
     /// A direction of a socket where operations wait and the system says that it is ready. Whoever
     /// takes this performs the transfer.
-    Ready(Arc<SocketState>, Direction),
+    Ready(Arc<SocketState>, Direction, Place),
+}
+
+/// Where what a transfer completes belongs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// No packet waits: the first one is the taker's.
+    First,
+    /// Behind the packets that wait.
+    Last,
 }
 
 /// A direction's place in the port's queue.
@@ -47,9 +63,16 @@ impl ReadyNode {
     }
 }
 
+/// How many packets may leave in a row while sides wait, so that work that makes packets without
+/// end cannot starve transfers.
+const STREAK: u32 = 16;
+
 /// The queue's packets.
 pub(crate) struct ItemList {
-    chain: Chain,
+    packets: Chain,
+    ready: Chain,
+    /// Packets that have left since a side did.
+    streak: u32,
     owns: PhantomData<Item>,
 }
 
@@ -69,7 +92,7 @@ impl ItemList {
         unsafe {
             *(*node).socket.get() = Some(socket);
             // From the whole node, not from its field: `pop` goes back to the node.
-            self.chain
+            self.ready
                 .push(NonNull::new_unchecked(node.cast_mut()).cast());
         }
     }
@@ -77,17 +100,18 @@ impl ItemList {
 
 impl From<OperationList> for ItemList {
     fn from(mut operations: OperationList) -> Self {
-        ItemList {
-            chain: std::mem::replace(&mut operations.chain, Chain::EMPTY),
-            owns: PhantomData,
-        }
+        let mut items = ItemList::default();
+        items.packets.append(&mut operations.chain);
+        items
     }
 }
 
 impl Default for ItemList {
     fn default() -> Self {
         ItemList {
-            chain: Chain::EMPTY,
+            packets: Chain::EMPTY,
+            ready: Chain::EMPTY,
+            streak: 0,
             owns: PhantomData,
         }
     }
@@ -99,15 +123,20 @@ impl Fifo for ItemList {
     fn push(&mut self, item: Item) {
         match item {
             // SAFETY: as in `OperationList::push`.
-            Item::Packet(operation) => unsafe { self.chain.push(Link::of(operation)) },
+            Item::Packet(operation) => unsafe { self.packets.push(Link::of(operation)) },
             // SAFETY: an item that was taken out is put back by the thread that took it, before it
             // cleared the bit.
-            Item::Ready(socket, direction) => unsafe { self.push_ready(socket, direction) },
+            Item::Ready(socket, direction, _) => unsafe { self.push_ready(socket, direction) },
         }
     }
 
     fn pop(&mut self) -> Option<Item> {
-        let link = self.chain.pop()?;
+        let link = match (self.ready.len, self.streak) {
+            (1.., STREAK..) => None,
+            _ => self.packets.pop(),
+        };
+        self.streak = link.map_or(0, |_| self.streak.saturating_add(1));
+        let link = link.or_else(|| self.ready.pop())?;
         // SAFETY: links in the list are valid.
         match unsafe { (*link.as_ptr()).element } {
             // SAFETY: the link is an operation's, and the list owned it.
@@ -119,17 +148,26 @@ impl Fifo for ItemList {
                 // SAFETY: a ready node's link is its first field; the list was its only user.
                 let socket = unsafe { (*(*node.as_ptr()).socket.get()).take() }
                     .expect("a queued node holds its socket");
-                Some(Item::Ready(socket, direction))
+                let place = match self.packets.is_empty() {
+                    true => Place::First,
+                    false => Place::Last,
+                };
+                Some(Item::Ready(socket, direction, place))
             }
         }
     }
 
     fn append(&mut self, other: &mut Self) {
-        self.chain.append(&mut other.chain);
+        self.packets.append(&mut other.packets);
+        self.ready.append(&mut other.ready);
     }
 
     fn len(&self) -> usize {
-        self.chain.len
+        self.packets.len + self.ready.len
+    }
+
+    fn is_empty(&self) -> bool {
+        self.packets.is_empty() && self.ready.is_empty()
     }
 }
 

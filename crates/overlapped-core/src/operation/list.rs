@@ -100,6 +100,10 @@ impl Chain {
         Some(head)
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.ends.is_none()
+    }
+
     pub(super) fn append(&mut self, other: &mut Chain) {
         let other = std::mem::replace(other, Chain::EMPTY);
         let Some((other_head, other_tail)) = other.ends else {
@@ -142,7 +146,7 @@ impl OperationList {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.chain.ends.is_none()
+        self.chain.is_empty()
     }
 
     /// Appends an operation.

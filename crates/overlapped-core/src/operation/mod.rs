@@ -21,7 +21,7 @@ mod start;
 #[cfg(target_os = "linux")]
 pub(crate) use file::FilePart;
 #[cfg(target_os = "linux")]
-pub(crate) use items::{Item, ItemList, ReadyNode};
+pub(crate) use items::{Item, ItemList, Place, ReadyNode};
 pub use list::OperationList;
 pub use start::{Refused, ShutdownHow, Token};
 

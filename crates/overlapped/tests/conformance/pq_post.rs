@@ -2,11 +2,12 @@
 
 use overlapped::{Kind, Status};
 
-use crate::world::{Remote, World, get, nothing, room, text};
+use crate::world::{Remote, System, World, get, nothing, room, text};
 
 crate::on_every_engine!(
     pq_1_a_post_comes_as_it_is,
     pq_2_posts_and_completions_share_one_fifo,
+    pq_2_what_finishes_later_comes_later,
     pq_3_the_depth_has_no_limit,
 );
 
@@ -54,4 +55,47 @@ fn pq_3_the_depth_has_no_limit(world: &impl World) {
         assert_eq!(*port.poll().unwrap().operation.user(), user);
     }
     nothing(&port);
+}
+
+/// A receive that can be made finishes when a worker gets to it, and comes behind what had finished
+/// before.
+fn pq_2_what_finishes_later_comes_later(world: &impl World) {
+    let port = world.port();
+    let mut connections = Vec::new();
+    for key in 0..2 {
+        let (endpoint, mut remote) = world.connected();
+        let socket = port.associate(endpoint, key).unwrap();
+        socket.recv(room(8, 100 + key)).unwrap();
+        remote.send(b"data");
+        connections.push((socket, remote));
+    }
+    // Both are found, and one of them is received.
+    let first = *get(&port).operation.user();
+    assert!(first >= 100);
+    for user in 0..40 {
+        port.post(text(b"", user), 0).unwrap();
+    }
+    for user in 0..40 {
+        assert_eq!(*get(&port).operation.user(), user);
+    }
+    assert_eq!(*get(&port).operation.user(), 201 - first);
+    nothing(&port);
+}
+
+#[test]
+fn pq_2_work_that_posts_to_itself_does_not_starve_transfers() {
+    let (port, socket, mut remote) = System::new().port_and_socket(1);
+    socket.recv(room(8, 1)).unwrap();
+    remote.send(b"data");
+    port.post(text(b"", 0), 0).unwrap();
+    let mut posts = 0;
+    loop {
+        let packet = get(&port);
+        if packet.kind == Kind::Recv {
+            break;
+        }
+        posts += 1;
+        assert!(posts < 200, "nobody looks at the socket");
+        port.post(packet.operation, 0).unwrap();
+    }
 }

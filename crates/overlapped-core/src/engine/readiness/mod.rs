@@ -12,7 +12,7 @@
 //! side's bits say that the next report of the system is wanted.
 //!
 //! When a report comes, the leader does no transfer. It puts the side itself into the port's
-//! queue, as an item among the packets, and goes on. The transfer is made by the worker that takes
+//! queue, as an item behind the packets (`operation/items.rs`), and goes on. The transfer is made by the worker that takes
 //! the item (*late transfer*), with direct calls that never wait. Four things follow:
 //!
 //! * copying runs in parallel on all workers, and a slow one holds up no other socket;

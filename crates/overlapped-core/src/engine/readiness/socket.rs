@@ -13,7 +13,7 @@ use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::engine::Role;
 use crate::operation::{
-    Item, ItemList, Kind, Operation, OperationList, ReadyNode, Refused, ShutdownHow, Token,
+    Item, ItemList, Kind, Operation, OperationList, Place, ReadyNode, Refused, ShutdownHow, Token,
 };
 use crate::port::PortInner;
 
@@ -282,14 +282,23 @@ impl SocketState {
     }
 
     /// A worker took the side out of the port's queue: it serves, and the first operation that
-    /// completed is its packet. The others go to the queue by way of `rest`.
-    fn take_turn(self: &Arc<Self>, direction: Direction, rest: &mut ItemList) -> Option<Operation> {
+    /// completed is its packet, unless packets wait already. The others go to the queue by way of
+    /// `rest`.
+    fn take_turn(
+        self: &Arc<Self>,
+        direction: Direction,
+        place: Place,
+        rest: &mut ItemList,
+    ) -> Option<Operation> {
         let side = self.side(direction);
         let mut lane = side.lock();
         side.taken(&lane);
         let mut served = side.serve(self, &mut lane);
         drop(lane);
-        let first = served.done.pop();
+        let first = match place {
+            Place::First => served.done.pop(),
+            Place::Last => None,
+        };
         *rest = self.items(direction, served);
         first
     }
@@ -718,7 +727,7 @@ impl SocketState {
     pub(crate) fn resolve(item: Item, rest: &mut ItemList) -> Option<Operation> {
         match item {
             Item::Packet(operation) => Some(operation),
-            Item::Ready(socket, direction) => socket.take_turn(direction, rest),
+            Item::Ready(socket, direction, place) => socket.take_turn(direction, place, rest),
         }
     }
 }
