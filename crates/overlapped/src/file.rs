@@ -164,7 +164,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> File<K, T> {
     /// Closes the file, whatever handles there are: nothing can be started any more, operations
     /// under way go on, and when the last of them has its packet out, the file is closed by the
     /// library, since closing may block; then this operation completes, with what the system
-    /// reported. It cannot be cancelled.
+    /// reported. It cannot be cancelled, and has no deadline.
     ///
     /// Dropping the last handle closes too, at once and in that thread.
     ///

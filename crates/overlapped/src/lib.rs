@@ -58,7 +58,7 @@
 //! * **Order.** Bytes are received and sent in the order in which operations were started. (Operations
 //!   on a file each have a place of their own, and no order.)
 //! * **Time.** An operation can be a [timer](CompletionPort::timer), and any operation on a socket
-//!   can have a [deadline](Operation::set_timeout).
+//!   or file can have a [deadline](Operation::set_timeout).
 //! * **The concurrency value.** However many threads wait, only so many are active, and when one
 //!   says that it blocks, another takes its place.
 //!

@@ -89,13 +89,14 @@ impl<T> Operation<T> {
         self.memory.buffer.as_vec_mut().expect("it is one now")
     }
 
-    /// How long the operation may be under way on a socket; `None`, as at first, for ever.
+    /// How long the operation may be under way on a socket or file; `None`, as at first, for ever.
     pub fn timeout(&self) -> Option<Duration> {
         self.memory.header.timeout()
     }
 
-    /// Sets how long the operation may be under way on a socket, counted anew from each start, and
-    /// until this is called again; `None` for ever. Not for posts and timers, which ignore it.
+    /// Sets how long the operation may be under way on a socket or file, counted anew from each start,
+    /// and until this is called again; `None` for ever. Not for posts, timers and closes, which ignore
+    /// it.
     ///
     /// An operation whose time is up ends with [`Status::IO_TIMEOUT`](crate::Status::IO_TIMEOUT),
     /// an error of kind `TimedOut`; it is tried once more before, so a time-out of zero means "now
@@ -103,7 +104,8 @@ impl<T> Operation<T> {
     /// data has succeeded (CX-4), and what it had not taken is there for the next. A send says in
     /// its byte count how much had gone out; the stream is then cut in the middle of it (CX-5). An
     /// accept leaves the connections that wait to others, but one that was accepted and whose
-    /// first data did not come is closed. A connect leaves its socket of no use.
+    /// first data did not come is closed. A connect leaves its socket of no use. On a file it is asked
+    /// to end as by [`File::cancel`](crate::File::cancel), and may yet succeed; it is not tried again.
     ///
     /// Never early, and late as a [timer](crate::CompletionPort::timer) can be. Setting the
     /// deadline needs memory in the port the first time that so many are under way; without it the

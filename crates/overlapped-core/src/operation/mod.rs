@@ -169,7 +169,7 @@ pub struct Header {
 struct Extra {
     peer: Option<SocketAddr>,
     accepted: Option<Endpoint>,
-    /// How long it may be under way on a socket.
+    /// How long it may be under way on a socket or file.
     timeout: Option<Duration>,
     /// The deadline that was set at the start.
     #[cfg(target_os = "linux")]
@@ -267,12 +267,12 @@ impl Header {
         self.owner = owner;
     }
 
-    /// How long the operation may be under way on a socket.
+    /// How long the operation may be under way on a socket or file.
     pub fn timeout(&self) -> Option<Duration> {
         self.extra.as_ref()?.timeout
     }
 
-    /// Sets how long the operation may be under way on a socket, from its next start on.
+    /// Sets how long the operation may be under way on a socket or file, from its next start on.
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.extra().timeout = timeout;
     }

@@ -21,7 +21,8 @@ use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
 use crate::{File, GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
-use timers::{Beat, Due, Key, Timers};
+pub(crate) use timers::Due;
+use timers::{Beat, Key, Timers};
 
 pub(crate) struct PortInner {
     queue: Queue<ItemList>,
@@ -395,18 +396,14 @@ impl PortInner {
         match self.schedule(at, Due::Timer(operation)) {
             Ok(key) => Ok(timers::token(key)),
             Err((status, Due::Timer(operation))) => Err(Refused { status, operation }),
-            Err((_, Due::Deadline(..) | Due::Linger(_))) => unreachable!("it was a timer"),
+            Err((_, Due::Deadline(..) | Due::File(..) | Due::Linger(_))) => {
+                unreachable!("it was a timer")
+            }
         }
     }
 
     /// Sets the deadline of an operation that is about to be started.
-    pub(crate) fn deadline_of(
-        &self,
-        socket: &Arc<SocketState>,
-        operation: u64,
-        timeout: Duration,
-    ) -> Result<Key, Status> {
-        let due = Due::Deadline(Arc::downgrade(socket), operation);
+    pub(crate) fn deadline_of(&self, due: Due, timeout: Duration) -> Result<Key, Status> {
         self.schedule(self.deadline(timeout), due)
             .map_err(|(status, _)| status)
     }
@@ -449,6 +446,11 @@ impl PortInner {
                 Due::Deadline(socket, operation) => {
                     if let Some(socket) = socket.upgrade() {
                         socket.time_out(operation, into);
+                    }
+                }
+                Due::File(file, operation) => {
+                    if let Some(file) = file.upgrade() {
+                        file.time_out(operation, into);
                     }
                 }
                 Due::Linger(socket) => {

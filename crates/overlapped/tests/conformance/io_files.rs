@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use overlapped::{
     AlignedBuffer, Buffer, CompletionPort, File, FileEngine, Kind, OpenOptions, Operation, Status,
@@ -83,6 +84,7 @@ with_ring_and_threads!(
     po_5_only_files_are_files,
     cx_1_a_waiting_operation_is_cancelled,
     cx_2_what_is_over_cannot_be_cancelled,
+    tm_7_an_operation_on_a_file_can_have_a_deadline,
     cx_8_operations_survive_their_thread,
     cx_10_the_end_of_the_port_drops_each_operation_once,
     handles_may_go_before_their_operations,
@@ -637,6 +639,44 @@ fn cx_2_what_is_over_cannot_be_cancelled(files: &Files) {
     for _ in 0..Blocked::COUNT {
         assert_eq!(ended(&get(&files.port)), (1000, Status::NOT_SUPPORTED, 0));
     }
+}
+
+fn tm_7_an_operation_on_a_file_can_have_a_deadline(files: &Files) {
+    let within = |mut operation: Op, bound| {
+        operation.set_timeout(Some(bound));
+        operation
+    };
+    let temporary = Temporary::with(b"0123");
+    let file = files.open(&temporary.0);
+    file.read_at(within(room(4, 1), Duration::ZERO), 0).unwrap();
+    let packet = get(&files.port);
+    // What is at hand comes in time; not every file system can tell.
+    let ended_so = (packet.status, packet.bytes);
+    assert!([(Status::SUCCESS, 4), (Status::IO_TIMEOUT, 0)].contains(&ended_so));
+    let blocked = Blocked::new(files);
+    let late = within(text(b"", 2), Duration::from_millis(5));
+    if files.port.stats().files.engine == "threads" {
+        // Waits for a thread; one that a thread performs would not be called back.
+        file.sync_all(late).unwrap();
+    } else {
+        let options = OpenOptions::new().write(true).truncate(true);
+        files.port.open(late, &options, &blocked.fifo.0, 0).unwrap();
+    }
+    let packet = get(&files.port);
+    assert_eq!(ended(&packet), (2, Status::IO_TIMEOUT, 0));
+    let error = packet.result().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
+    // Those without a deadline wait on.
+    nothing(&files.port);
+    let _other_end = blocked.release();
+    for _ in 0..Blocked::COUNT {
+        assert_eq!(ended(&get(&files.port)), (1000, Status::NOT_SUPPORTED, 0));
+    }
+    // One that is lifted in time means nothing to the next operation.
+    let long = Duration::from_secs(3600);
+    file.sync_all(within(text(b"", 3), long)).unwrap();
+    assert_eq!(ended(&get(&files.port)), (3, Status::SUCCESS, 0));
+    assert_eq!(files.port.stats().timers, 0);
 }
 
 fn cx_8_operations_survive_their_thread(files: &Files) {

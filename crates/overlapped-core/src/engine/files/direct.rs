@@ -23,7 +23,7 @@ pub(super) fn try_read(operation: &mut Operation, descriptor: &Descriptor) -> bo
             }
             _ => {}
         }
-        if super::step::advance(operation, result, false) {
+        if super::step::advance(operation, result, None) {
             return true;
         }
     }

@@ -5,12 +5,13 @@ use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use overlapped_queue::Fifo;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use super::direct;
 use crate::Status;
 use crate::operation::{ItemList, Kind, Operation, OperationList, Refused, Token};
-use crate::port::PortInner;
+use crate::port::{Due, PortInner};
 
 /// Names a file in tokens. Sockets' names do not get that far.
 static NEXT_FILE: AtomicU64 = AtomicU64::new(1 << 63);
@@ -118,7 +119,7 @@ impl FileState {
             let done = OperationList::from_iter([operation]);
             self.port.push_all(&mut ItemList::from(done));
         } else {
-            self.port.files().start(&self.port, operation)?;
+            self.port.files().start(&self.port, operation, Some(self))?;
         }
         Ok(token)
     }
@@ -171,9 +172,30 @@ impl FileState {
     }
 
     fn cancel_those(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
-        self.port.files().cancel(&self.port, |operation| {
+        let (cancelled, count) = self.stop(Status::CANCELLED, wanted);
+        self.port.push_all(&mut ItemList::from(cancelled));
+        count
+    }
+
+    /// The deadline of an operation has come: it is to end if it is still under way.
+    pub(crate) fn time_out(&self, id: u64, harvest: &mut ItemList) {
+        let (ended, _) = self.stop(Status::IO_TIMEOUT, |operation| operation.id() == id);
+        harvest.append(&mut ItemList::from(ended));
+    }
+
+    fn stop(&self, status: Status, wanted: impl Fn(&Operation) -> bool) -> (OperationList, usize) {
+        self.port.files().stop(&self.port, status, |operation| {
             operation.kind() != Kind::Close && operation.file().of == self.id && wanted(operation)
         })
+    }
+
+    /// Sets the operation's deadline, if it has a time-out.
+    pub(super) fn set_deadline(self: &Arc<Self>, operation: &mut Operation) -> Result<(), Status> {
+        if let Some(timeout) = operation.timeout() {
+            let due = Due::File(Arc::downgrade(self), operation.id());
+            operation.set_deadline(self.port.deadline_of(due, timeout)?);
+        }
+        Ok(())
     }
 
     /// Gives the open file back, if no operation is under way.
@@ -278,7 +300,7 @@ impl Drop for Descriptor {
         if let (Some(mut operation), Some(fd)) = (close, self.fd.take()) {
             operation.file().closing = Some(fd);
             // A port that has ended drops the operation, which closes too.
-            if let Err(refused) = self.port.files().start(&self.port, operation) {
+            if let Err(refused) = self.port.files().start(&self.port, operation, None) {
                 let mut operation = refused.operation;
                 // Without a thread, closing has to wait here.
                 operation.file().closing = None;

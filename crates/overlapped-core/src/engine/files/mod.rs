@@ -109,8 +109,8 @@ enum Engine {
 /// A job that somebody performs.
 struct Running {
     job: Job,
-    /// It was asked to end.
-    cancelled: bool,
+    /// It was asked to end, with this status if it can.
+    asked: Option<Status>,
 }
 
 enum Job {
@@ -142,20 +142,31 @@ impl Files {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes an operation that has to wait for something.
-    fn start(&self, port: &Arc<PortInner>, operation: Operation) -> Result<(), Refused> {
+    /// Takes an operation that has to wait for something. `file` is who ends it when its time is up.
+    fn start(
+        &self,
+        port: &Arc<PortInner>,
+        mut operation: Operation,
+        file: Option<&Arc<FileState>>,
+    ) -> Result<(), Refused> {
         let mut state = self.lock();
         // Under the lock: whoever ends the port sets this under it.
-        let status = if state.ended {
-            Status::INVALID_HANDLE
+        let admitted = if state.ended {
+            Err(Status::INVALID_HANDLE)
         } else if !state.has_thread(port) {
-            Status::INSUFFICIENT_RESOURCES
+            Err(Status::INSUFFICIENT_RESOURCES)
         } else {
-            state.waiting.push(operation);
-            self.wake(port, state);
-            return Ok(());
+            // Also under the lock, so that the deadline finds the operation here.
+            file.map_or(Ok(()), |file| file.set_deadline(&mut operation))
         };
-        Err(Refused { status, operation })
+        match admitted {
+            Ok(()) => {
+                state.waiting.push(operation);
+                self.wake(port, state);
+                Ok(())
+            }
+            Err(status) => Err(Refused { status, operation }),
+        }
     }
 
     /// Has a part of a file read into the page cache. `false`: it cannot be done.
@@ -189,15 +200,20 @@ impl Files {
         }
     }
 
-    /// Cancels the operations of a file that `wanted` accepts; how many. One that is running is
-    /// only asked to end.
-    fn cancel(&self, port: &Arc<PortInner>, wanted: impl Fn(&mut Operation) -> bool) -> usize {
+    /// Ends the operations that `wanted` accepts: those that wait come back with the status, those
+    /// that are running are only asked. How many both are.
+    fn stop(
+        &self,
+        port: &Arc<PortInner>,
+        status: Status,
+        wanted: impl Fn(&mut Operation) -> bool,
+    ) -> (OperationList, usize) {
         let mut state = self.lock();
         let mut found = OperationList::new();
         for mut operation in std::mem::take(&mut state.waiting) {
             if wanted(&mut operation) {
                 let bytes = operation.bytes();
-                operation.finish(Status::CANCELLED, bytes);
+                operation.finish(status, bytes);
                 found.push(operation);
             } else {
                 state.waiting.push(operation);
@@ -209,10 +225,10 @@ impl Files {
         } = &mut *state;
         for (key, running) in running.iter_mut() {
             if let Job::Operation(operation) = &mut running.job
-                && !running.cancelled
+                && running.asked.is_none()
                 && wanted(operation)
             {
-                running.cancelled = true;
+                running.asked = Some(status);
                 cancels.push(key);
                 count += 1;
             }
@@ -222,8 +238,7 @@ impl Files {
         } else {
             self.wake(port, state);
         }
-        port.push_all(&mut ItemList::from(found));
-        count
+        (found, count)
     }
 
     /// The port ends: what waits comes back, what is running ends as soon as the system lets it.
@@ -236,7 +251,7 @@ impl Files {
             running, cancels, ..
         } = &mut *state;
         for (key, running) in running.iter_mut() {
-            if !std::mem::replace(&mut running.cancelled, true) {
+            if running.asked.replace(Status::CANCELLED).is_none() {
                 cancels.push(key);
             }
         }
@@ -328,10 +343,7 @@ impl State {
             Some(warm) => Job::Warm(warm),
             None => Job::Operation(self.waiting.pop()?),
         };
-        Some(self.running.insert(Running {
-            job,
-            cancelled: false,
-        }))
+        Some(self.running.insert(Running { job, asked: None }))
     }
 
     /// The system call that the job needs next.
@@ -346,7 +358,7 @@ impl State {
     fn advance(&mut self, key: usize, result: i64) -> Option<Job> {
         let running = &mut self.running[key];
         let ended = match &mut running.job {
-            Job::Operation(operation) => step::advance(operation, result, running.cancelled),
+            Job::Operation(operation) => step::advance(operation, result, running.asked),
             Job::Warm(_) => true,
         };
         ended.then(|| self.running.remove(key).job)

@@ -171,11 +171,12 @@ impl Step {
     }
 }
 
-/// Takes a step's result. `true`: that was the last; the operation has its status.
-pub(super) fn advance(operation: &mut Operation, result: i64, cancelled: bool) -> bool {
+/// Takes a step's result; `asked` is the status with which the operation was asked to end. `true`:
+/// that was the last; the operation has its status.
+pub(super) fn advance(operation: &mut Operation, result: i64, asked: Option<Status>) -> bool {
     let ended = match usize::try_from(result) {
-        Ok(done) => succeeded(operation, done, cancelled),
-        Err(_) => failed(operation, -result as i32, cancelled),
+        Ok(done) => succeeded(operation, done, asked),
+        Err(_) => failed(operation, -result as i32, asked),
     };
     if let Some(status) = ended {
         let bytes = operation.bytes();
@@ -184,7 +185,7 @@ pub(super) fn advance(operation: &mut Operation, result: i64, cancelled: bool) -
     ended.is_some()
 }
 
-fn succeeded(operation: &mut Operation, result: usize, cancelled: bool) -> Option<Status> {
+fn succeeded(operation: &mut Operation, result: usize, asked: Option<Status>) -> Option<Status> {
     match operation.kind() {
         Kind::SyncAll | Kind::SyncData => return Some(Status::SUCCESS),
         Kind::Close => {
@@ -214,12 +215,11 @@ fn succeeded(operation: &mut Operation, result: usize, cancelled: bool) -> Optio
         _ if reading && !operation.bytes().is_multiple_of(SECTOR) && bypasses_cache(operation) => {
             Some(Status::SUCCESS)
         }
-        _ if cancelled => Some(Status::CANCELLED),
-        _ => None,
+        _ => asked,
     }
 }
 
-fn failed(operation: &mut Operation, errno: i32, cancelled: bool) -> Option<Status> {
+fn failed(operation: &mut Operation, errno: i32, asked: Option<Status>) -> Option<Status> {
     /// What the kernel's parts tell each other (`ERESTARTSYS` and its kin); io_uring lets it out
     /// when a signal or an exit interrupts its workers.
     const RESTART: std::ops::RangeInclusive<i32> = 512..=516;
@@ -239,9 +239,10 @@ fn failed(operation: &mut Operation, errno: i32, cancelled: bool) -> Option<Stat
     }
     match errno {
         // Somebody holds a lease, and the open was not to wait.
-        libc::EAGAIN if operation.kind() == Kind::Open && !cancelled => Some(Status::UNSUCCESSFUL),
-        _ if interrupted && cancelled => Some(Status::CANCELLED),
-        _ if interrupted => None,
+        libc::EAGAIN if operation.kind() == Kind::Open && asked.is_none() => {
+            Some(Status::UNSUCCESSFUL)
+        }
+        _ if interrupted => asked,
         // It is open, but not for that.
         libc::EBADF => Some(Status::ACCESS_DENIED),
         errno => Some(Status::from_errno(errno)),
@@ -289,7 +290,11 @@ mod tests {
     fn after(kind: Kind, results: &[i64], cancelled: bool) -> Option<(Status, usize)> {
         let mut operation = operation(kind, &[60, 40]);
         for (number, &result) in results.iter().enumerate() {
-            if advance(&mut operation, result, cancelled) {
+            if advance(
+                &mut operation,
+                result,
+                cancelled.then_some(Status::CANCELLED),
+            ) {
                 assert_eq!(number + 1, results.len(), "ended too early");
                 return Some((operation.status(), operation.bytes()));
             }

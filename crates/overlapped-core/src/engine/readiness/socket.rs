@@ -15,7 +15,7 @@ use crate::engine::Role;
 use crate::operation::{
     Item, ItemList, Kind, Operation, OperationList, Place, ReadyNode, Refused, ShutdownHow, Token,
 };
-use crate::port::PortInner;
+use crate::port::{Due, PortInner};
 
 /// How far a socket is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,7 +180,8 @@ impl SocketState {
     /// finds it there.
     fn set_deadline(self: &Arc<Self>, operation: &mut Operation, id: u64) -> Result<(), Status> {
         if let Some(timeout) = operation.timeout() {
-            operation.set_deadline(self.port.deadline_of(self, id, timeout)?);
+            let due = Due::Deadline(Arc::downgrade(self), id);
+            operation.set_deadline(self.port.deadline_of(due, timeout)?);
         }
         Ok(())
     }

@@ -3,8 +3,8 @@
 //! # How it works
 //!
 //! All that a port does at a time is in one heap, under one mutex: an operation that is a timer
-//! (the heap owns it), the deadline of an operation on a socket (the socket's side owns that one;
-//! the heap knows its number), a closed socket that may send until then. None belongs to an
+//! (the heap owns it), the deadline of an operation on a socket or file (which owns that one; the
+//! heap knows its number), a closed socket that may send until then. None belongs to an
 //! engine, so the simulated network's clock drives them as the system's does.
 //!
 //! Nobody sleeps for a timer but the *leader*, who waits for I/O in any case: it waits until the
@@ -47,6 +47,7 @@ use std::time::Duration;
 use self::heap::Heap;
 pub(crate) use self::heap::Key;
 use crate::Status;
+use crate::engine::files::FileState;
 use crate::engine::readiness::SocketState;
 use crate::operation::{Operation, Token};
 
@@ -56,6 +57,8 @@ pub(crate) enum Due {
     Timer(Operation),
     /// The operation with this number ends, if it is still under way.
     Deadline(Weak<SocketState>, u64),
+    /// Likewise, on a file.
+    File(Weak<FileState>, u64),
     /// The closed socket's sends end.
     Linger(Weak<SocketState>),
 }
