@@ -47,7 +47,9 @@ pub use engine::sim;
 pub use file::File;
 #[cfg(target_os = "linux")]
 pub use open::OpenOptions;
-pub use operation::{Header, Kind, Operation, OperationList, Refused, Segment, ShutdownHow, Token};
+pub use operation::{
+    Header, Kind, Operation, OperationList, Outcome, Refused, Segment, ShutdownHow, Token,
+};
 pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
 #[cfg(target_os = "linux")]
 pub use port::Port;

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::engine::readiness::{SocketState, address};
-use crate::operation::Operation;
+use crate::operation::{Operation, Outcome};
 use crate::{Endpoint, Refused, ShutdownHow, Status, Token};
 
 /// A socket that is associated with a port. Cloning gives another handle to the same socket.
@@ -24,6 +24,16 @@ impl Socket {
     /// The operation comes back with the reason, and queues no packet (PK-5).
     pub fn start(&self, operation: Operation) -> Result<Token, Refused> {
         self.0.start(operation)
+    }
+
+    /// As [`start`](Socket::start); an operation that ends at once comes back, and queues no packet
+    /// (SK-1).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Socket::start).
+    pub fn start_direct(&self, operation: Operation) -> Result<Outcome, Refused> {
+        self.0.start_direct(operation)
     }
 
     /// Queues an operation at the socket's port as it is (PQ-1).

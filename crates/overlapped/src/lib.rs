@@ -71,6 +71,7 @@
 
 mod aligned;
 mod buffer;
+mod direct;
 #[cfg(target_os = "linux")]
 mod file;
 mod memory;
@@ -86,6 +87,7 @@ use std::net::SocketAddr;
 
 pub use aligned::AlignedBuffer;
 pub use buffer::Buffer;
+pub use direct::{Direct, Start};
 #[cfg(target_os = "linux")]
 pub use file::File;
 pub use operation::{Accepted, Operation, Refused};

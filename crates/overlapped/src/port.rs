@@ -460,7 +460,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 }
 
 /// Makes a packet of an operation that came out of the port.
-fn packet<K: Send + Sync + 'static, T: Send + 'static>(
+pub(crate) fn packet<K: Send + Sync + 'static, T: Send + 'static>(
     mut untyped: overlapped_core::Operation,
 ) -> Packet<K, T> {
     const ONE_TYPE: &str = "a port's sockets and files have keys of one type";

@@ -7,10 +7,10 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use overlapped_core::{Endpoint, Kind, ShutdownHow, Status, Token};
+use overlapped_core::{Endpoint, Kind, Outcome, ShutdownHow, Status, Token};
 
 use crate::memory::{self, Bytes, Memory};
-use crate::{Operation, Refused};
+use crate::{Direct, Operation, Refused};
 
 /// A socket that is associated with a completion port, with its key.
 ///
@@ -64,14 +64,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// [`recv_zero`](Socket::recv_zero)); `NotConnected`; `BrokenPipe` after a shutdown;
     /// `ConnectionReset` once a reset was seen.
     pub fn recv(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
-        if operation.buffer().capacity() == 0 {
-            return Err(refused(
-                operation,
-                Status::INVALID_PARAMETER,
-                "nothing can be received into a buffer without capacity; \
-                 give it some, or use recv_zero to wait for data without a buffer",
-            ));
-        }
+        let operation = with_room(operation)?;
         self.start(operation, Kind::Recv, Bytes::Receive)
     }
 
@@ -271,6 +264,27 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         }
     }
 
+    /// The socket with *skip on success* (SK-1): what is started through this and ends at once is
+    /// returned, and queues no packet.
+    pub fn direct(&self) -> Direct<'_, K, T> {
+        Direct { socket: self }
+    }
+
+    pub(crate) fn start_direct(
+        &self,
+        mut operation: Operation<T>,
+        kind: Kind,
+        bytes: Bytes,
+    ) -> Result<Outcome, Refused<T>> {
+        operation.memory.prepare(kind, bytes);
+        let mut untyped = memory::into_core(operation.memory);
+        untyped.set_owner(Some(self.associated.clone()));
+        self.associated
+            .socket
+            .start_direct(untyped)
+            .map_err(|refused| give_back(refused.operation, refused.status))
+    }
+
     // ---- cancelling and closing ----------------------------------------------------------------
 
     /// Cancels one operation, from any thread (CX-1). `false`: it has ended already, and its packet
@@ -452,6 +466,19 @@ pub(crate) fn give_back<T>(mut untyped: overlapped_core::Operation, status: Stat
         error: status.to_error(),
         operation: Operation { memory },
     }
+}
+
+/// Refuses a receive for which there is no room.
+pub(crate) fn with_room<T>(operation: Operation<T>) -> Result<Operation<T>, Refused<T>> {
+    if operation.buffer().capacity() > 0 {
+        return Ok(operation);
+    }
+    Err(refused(
+        operation,
+        Status::INVALID_PARAMETER,
+        "nothing can be received into a buffer without capacity; \
+         give it some, or use recv_zero to wait for data without a buffer",
+    ))
 }
 
 pub(crate) fn refused<T>(

@@ -23,7 +23,7 @@ pub(crate) use file::FilePart;
 #[cfg(target_os = "linux")]
 pub(crate) use items::{Item, ItemList, Place, ReadyNode};
 pub use list::OperationList;
-pub use start::{Refused, ShutdownHow, Token};
+pub use start::{Outcome, Refused, ShutdownHow, Token};
 
 use std::any::Any;
 use std::net::SocketAddr;

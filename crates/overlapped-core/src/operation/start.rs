@@ -10,6 +10,14 @@ pub struct Token {
     pub(crate) operation: u64,
 }
 
+/// What became of an operation that was started directly (SK-1).
+pub enum Outcome {
+    /// It is under way, and its packet will come.
+    Pending(Token),
+    /// It has ended at once; here it is, and no packet will come.
+    Done(Operation),
+}
+
 /// Why an operation was not started; it comes back untouched and queues no packet (PK-5).
 pub struct Refused {
     /// The reason.

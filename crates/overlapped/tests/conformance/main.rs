@@ -22,6 +22,7 @@ mod io_transfer;
 mod pk_packet;
 mod po_port;
 mod pq_post;
+mod sk_direct;
 mod tm_time;
 
 /// Makes a test of each function for each engine.

@@ -92,6 +92,15 @@ impl Socket {
         Socket(state)
     }
 
+    /// As [`start`](Socket::start): nothing ends at once here so far, which SK-5 allows.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Socket::start).
+    pub fn start_direct(&self, operation: Operation) -> Result<crate::Outcome, Refused> {
+        self.start(operation).map(crate::Outcome::Pending)
+    }
+
     /// Starts an operation that was prepared; its packet comes out of the socket's port.
     ///
     /// # Errors

@@ -13,7 +13,8 @@ use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::engine::Role;
 use crate::operation::{
-    Item, ItemList, Kind, Operation, OperationList, Place, ReadyNode, Refused, ShutdownHow, Token,
+    Item, ItemList, Kind, Operation, OperationList, Outcome, Place, ReadyNode, Refused,
+    ShutdownHow, Token,
 };
 use crate::port::{Due, PortInner};
 
@@ -135,7 +136,26 @@ impl SocketState {
     // ---- starting ------------------------------------------------------------------------------
 
     /// Starts an operation: when this returns, it needs nobody's further help.
-    pub(crate) fn start(self: &Arc<Self>, mut operation: Operation) -> Result<Token, Refused> {
+    pub(crate) fn start(self: &Arc<Self>, operation: Operation) -> Result<Token, Refused> {
+        match self.start_as(operation, Place::Last)? {
+            Outcome::Pending(token) => Ok(token),
+            Outcome::Done(_) => unreachable!("it was to be queued"),
+        }
+    }
+
+    /// As [`start`](Self::start), but what ends at once is given back instead of queued (SK-1).
+    pub(crate) fn start_direct(self: &Arc<Self>, operation: Operation) -> Result<Outcome, Refused> {
+        self.start_as(operation, Place::First)
+    }
+
+    /// Where the operation belongs if it ends at once: into the caller's hands, or behind the
+    /// packets that wait.
+    #[inline]
+    fn start_as(
+        self: &Arc<Self>,
+        mut operation: Operation,
+        place: Place,
+    ) -> Result<Outcome, Refused> {
         let kind = operation.kind();
         let direction = if kind.is_send_side() {
             Direction::Send
@@ -165,15 +185,24 @@ impl SocketState {
         if alone {
             let try_now = direction == Direction::Send || side.is_ready() || !side.arm();
             if try_now {
-                let served = side.serve(self, &mut lane);
+                let mut served = side.serve(self, &mut lane);
                 drop(lane);
+                // The only one, so the first that ended is this one.
+                let ended = match place {
+                    Place::First => served.done.pop(),
+                    Place::Last => None,
+                };
                 self.port.push_all(&mut self.items(direction, served));
+                if let Some(mut operation) = ended {
+                    self.port.lift_deadline(&mut operation);
+                    return Ok(Outcome::Done(operation));
+                }
             }
         }
-        Ok(Token {
+        Ok(Outcome::Pending(Token {
             socket: self.number,
             operation: id,
-        })
+        }))
     }
 
     /// Sets the operation's deadline, if it has a time-out. The lane is held, so that the deadline
