@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 
 use overlapped::{CompletionPort, Kind, Operation, Status};
 
-use crate::world::{Op, Port, Remote, System, World, get, nothing, quiet, room, text, until};
+use crate::world::{
+    Op, Port, Remote, System, WATCHDOG, World, get, nothing, quiet, room, text, until,
+};
 
 crate::on_every_engine!(
     tm_1_a_timer_yields_one_packet_at_its_time,
@@ -479,6 +481,39 @@ fn tm_5_an_earlier_timer_shortens_the_wait() {
         until("its wait is over", || waiter.is_finished());
         assert_eq!(waiter.join().unwrap(), 1);
     }
+}
+
+/// A timer that is started just as the leader goes to wait is either seen by it or ends its wait.
+#[test]
+fn tm_5_no_wake_up_is_lost() {
+    let port = System::new().port();
+    let (expired, come) = channel();
+    let mine = port.clone();
+    let worker = std::thread::spawn(move || {
+        while let Ok(packet) = mine.get() {
+            if packet.status.is_success() {
+                expired.send(()).unwrap();
+            }
+        }
+    });
+    let mut later = None;
+    for round in 0..20_000_u64 {
+        // The leader's wait ends never, or much later, or is about to be asked to end for nothing.
+        if round % 3 == 0 {
+            later = Some(port.timer(timer(1), NEVER).unwrap());
+        }
+        for _ in 0..round % 97 * 20 {
+            std::hint::spin_loop();
+        }
+        let after = Duration::from_nanos(round % 5 * 300);
+        port.timer(timer(0), after).unwrap();
+        if round % 3 == 2 {
+            assert!(later.take().is_some_and(|later| port.cancel(later)));
+        }
+        come.recv_timeout(WATCHDOG).expect("a timer expires");
+    }
+    port.close();
+    worker.join().unwrap();
 }
 
 #[test]
