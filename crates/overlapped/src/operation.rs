@@ -109,7 +109,7 @@ impl<T> Operation<T> {
     ///
     /// Never early, and late as a [timer](crate::CompletionPort::timer) can be. Setting the
     /// deadline needs memory in the port the first time that so many are under way; without it the
-    /// start is refused with `OutOfMemory`.
+    /// start is refused ([`Status::INSUFFICIENT_RESOURCES`](crate::Status::INSUFFICIENT_RESOURCES)).
     ///
     /// On Windows a start with a time-out is refused with `Unsupported` so far.
     ///

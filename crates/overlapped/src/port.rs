@@ -238,8 +238,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// * While a thread waits for a packet: as late as the system ends a sleep, which is usually
     ///   less than 0.1 ms (the thread's timer slack, 50 us by default; on a kernel before 5.11 up
     ///   to 1 ms more).
-    /// * While workers are busy, but fewer than the concurrency value, and others wait: as late as
-    ///   any packet can be then, about 2 ms.
+    /// * While all who are awake are in handlers, but fewer than the concurrency value, and others
+    ///   sleep: about 3 ms, as finished I/O; longer only where handlers suddenly take much longer
+    ///   than those before them.
     /// * While as many workers are active as the concurrency value allows, they are what a packet
     ///   needs, and it waits for one of them to call [`get`](CompletionPort::get), or to be
     ///   presumed blocked ([`rescue_after`](Builder::rescue_after)). One that does takes note of
@@ -256,7 +257,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// # Errors
     ///
     /// The operation comes back when the port is closed (`NotConnected`), without memory
-    /// (`OutOfMemory`), in a forked child and, so far, on Windows (`Unsupported`).
+    /// ([`Status::INSUFFICIENT_RESOURCES`]), in a forked child and, so far, on Windows
+    /// (`Unsupported`).
     ///
     /// ```
     /// # #[cfg(target_os = "linux")]
@@ -265,12 +267,11 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// use overlapped::{CompletionPort, Kind, Operation};
     ///
     /// let port: CompletionPort<(), &str> = CompletionPort::new(1)?;
-    /// port.timer(Operation::new("", "second"), Duration::from_millis(10))?;
-    /// port.timer(Operation::new("", "first"), Duration::from_millis(5))?;
+    /// port.timer(Operation::new("", "tea is ready"), Duration::from_millis(5))?;
     ///
     /// let packet = port.get()?;
-    /// assert_eq!((packet.kind, *packet.operation.user()), (Kind::Timer, "first"));
-    /// assert_eq!(*port.get()?.operation.user(), "second");
+    /// assert_eq!((packet.kind, packet.result()?), (Kind::Timer, 1));
+    /// println!("{}", packet.operation.user());
     /// # Ok(())
     /// # }
     /// # #[cfg(not(target_os = "linux"))]

@@ -239,6 +239,36 @@ fn no_tick_is_lost_and_none_drifts() {
 }
 
 #[test]
+fn a_beat_begins_anew_after_something_else() {
+    let network = Network::new(1);
+    let port = port(&network);
+    let post: fn(&CompletionPort<(), u64>, Operation<u64>) =
+        |port, operation| port.post(operation, 0).unwrap();
+    let others = [post, |port, operation| {
+        port.timer(operation, Duration::ZERO).unwrap();
+    }];
+    for other in others {
+        port.interval(Operation::new("", 0), SECOND).unwrap();
+        other(&port, port.get().unwrap().operation);
+        let operation = port.get().unwrap().operation;
+        network.pass(SECOND * 3 / 2);
+        let began = network.now();
+        port.interval(operation, SECOND).unwrap();
+        assert_eq!(port.get().unwrap().bytes, 1, "TM-4");
+        assert_eq!(network.now(), began + SECOND, "TM-4");
+    }
+    // And after it was cancelled, also as its packet waits.
+    let started = port.interval(Operation::new("", 0), SECOND).unwrap();
+    network.pass(SECOND / 2);
+    assert!(port.cancel(started));
+    let operation = port.get().unwrap().operation;
+    let began = network.now();
+    port.interval(operation, SECOND).unwrap();
+    assert_eq!(port.get().unwrap().bytes, 1, "TM-4");
+    assert_eq!(network.now(), began + SECOND, "TM-4");
+}
+
+#[test]
 fn only_an_earlier_timer_disturbs_the_wait() {
     let network = Network::new(1);
     let port = port(&network);
