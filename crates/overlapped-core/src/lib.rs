@@ -29,6 +29,8 @@ mod open;
 )]
 mod operation;
 #[cfg(target_os = "linux")]
+mod pool;
+#[cfg(target_os = "linux")]
 mod port;
 #[cfg(target_os = "linux")]
 mod socket;
@@ -52,6 +54,8 @@ pub use operation::{
 };
 pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
 #[cfg(target_os = "linux")]
+pub use pool::{PoolStats, PooledBuffer};
+#[cfg(target_os = "linux")]
 pub use port::Port;
 #[cfg(target_os = "linux")]
 pub use socket::Socket;
@@ -72,6 +76,8 @@ pub struct Options {
     pub max_sockets: usize,
     /// Who performs operations with files.
     pub files: FileEngine,
+    /// How many bytes of buffers receives from the pool may use at once.
+    pub pool_limit: usize,
 }
 
 /// Who performs the operations with files that cannot be completed at once.
@@ -94,6 +100,7 @@ impl Default for Options {
             linger: Duration::from_secs(10),
             max_sockets: usize::MAX,
             files: FileEngine::default(),
+            pool_limit: 64 << 20,
         }
     }
 }
@@ -112,6 +119,9 @@ pub struct Stats {
     pub timers: usize,
     /// Operations with files.
     pub files: FileStats,
+    /// Receive buffers.
+    #[cfg(target_os = "linux")]
+    pub pool: PoolStats,
     /// The queue's counts.
     pub queue: QueueStats,
 }

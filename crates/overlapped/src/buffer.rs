@@ -18,6 +18,11 @@ pub enum Buffer {
     Vectored(Vec<Vec<u8>>),
     /// One piece at an aligned address that does not grow, filled and sent as [`Buffer::Vec`].
     Aligned(Box<AlignedBuffer>),
+    /// What a [`recv_pooled`](crate::Socket::recv_pooled) brought, in memory of the port's; cannot be
+    /// received into. It goes back to the port when it is dropped, or the operation is started as
+    /// such a receive again.
+    #[cfg(target_os = "linux")]
+    Pooled(crate::PooledBuffer),
     /// Bytes that several operations send at once; cannot be received into.
     Shared(Arc<[u8]>),
     /// Bytes that live for ever; cannot be received into.
@@ -31,6 +36,8 @@ impl Buffer {
             Buffer::Vec(bytes) => Some(bytes),
             Buffer::Vectored(_) => None,
             Buffer::Aligned(bytes) => Some(bytes),
+            #[cfg(target_os = "linux")]
+            Buffer::Pooled(bytes) => Some(bytes),
             Buffer::Shared(bytes) => Some(bytes),
             Buffer::Static(bytes) => Some(bytes),
         }
@@ -63,6 +70,8 @@ impl Buffer {
             Buffer::Vec(bytes) => bytes.capacity(),
             Buffer::Vectored(pieces) => pieces.iter().map(Vec::capacity).sum(),
             Buffer::Aligned(bytes) => bytes.capacity(),
+            #[cfg(target_os = "linux")]
+            Buffer::Pooled(_) => 0,
             Buffer::Shared(_) | Buffer::Static(_) => 0,
         }
     }

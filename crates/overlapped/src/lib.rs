@@ -91,13 +91,13 @@ pub use direct::{Direct, Start};
 #[cfg(target_os = "linux")]
 pub use file::File;
 pub use operation::{Accepted, Operation, Refused};
-#[cfg(target_os = "linux")]
-pub use overlapped_core::OpenOptions;
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
 pub use overlapped_core::{
     Endpoint, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status, WakePolicy,
 };
+#[cfg(target_os = "linux")]
+pub use overlapped_core::{OpenOptions, PoolStats, PooledBuffer};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort, Engine};
 pub use socket::{Socket, Started};

@@ -55,8 +55,10 @@ impl<T> Memory<T> {
             (Bytes::Receive, Buffer::Aligned(bytes)) => {
                 header.prepare(kind, [aligned_room(bytes)]);
             }
-            // Refused before it comes here; there is no room to receive into.
+            // Refused before they come here; there is no room to receive into.
             (Bytes::Receive, Buffer::Shared(_) | Buffer::Static(_)) => header.prepare(kind, []),
+            #[cfg(target_os = "linux")]
+            (Bytes::Receive, Buffer::Pooled(_)) => header.prepare(kind, []),
             (Bytes::Send, buffer) => header.prepare(kind, contents(buffer)),
         }
     }
@@ -73,6 +75,12 @@ impl<T> Memory<T> {
 
     /// After the packet: makes what a receive brought the buffer's content.
     pub(crate) fn settle(&mut self) {
+        #[cfg(target_os = "linux")]
+        if self.header.kind() == Kind::RecvPooled {
+            let received = self.header.take_pooled();
+            self.buffer = received.map_or_else(Buffer::default, Buffer::Pooled);
+            return;
+        }
         if !matches!(
             self.header.kind(),
             Kind::Recv | Kind::AcceptRecv | Kind::Read
@@ -84,6 +92,8 @@ impl<T> Memory<T> {
             Buffer::Vec(vec) => fill(vec, &mut left),
             Buffer::Vectored(pieces) => pieces.iter_mut().for_each(|piece| fill(piece, &mut left)),
             Buffer::Aligned(bytes) => bytes.set_len(left.min(bytes.capacity())),
+            #[cfg(target_os = "linux")]
+            Buffer::Pooled(_) => {}
             Buffer::Shared(_) | Buffer::Static(_) => {}
         }
     }

@@ -564,6 +564,13 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
+    /// How many bytes of buffers [`recv_pooled`](Socket::recv_pooled) may use at once, 64 MiB by
+    /// default; one buffer is always possible.
+    pub fn pool_limit(mut self, bytes: usize) -> Self {
+        self.options.pool_limit = bytes;
+        self
+    }
+
     /// How long a closed socket may go on sending what was started before; 10 s by default. The
     /// time is looked at by the thread that waits in [`get`](CompletionPort::get), so while none
     /// does it runs on.

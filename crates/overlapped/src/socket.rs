@@ -68,6 +68,52 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.start(operation, Kind::Recv, Bytes::Receive)
     }
 
+    /// Receives as [`recv`](Socket::recv) does, into memory of the port's: the operation's buffer is
+    /// given up, and the packet's is a [`Buffer::Pooled`](crate::Buffer::Pooled) with what came (or
+    /// an empty one at the end of the stream).
+    ///
+    /// No memory is held while the receive waits: it is taken from the port's pool when the data is
+    /// there and a worker comes to fetch it. So ten thousand idle connections need no buffers. How
+    /// large a buffer is follows the connection's traffic, from 2 to 64 KiB. It goes back to the
+    /// pool when it is dropped, or the operation is started as such a receive again; keep it no
+    /// longer than the packet. When as many bytes are in use as the
+    /// [limit](crate::Builder::pool_limit) allows, receives wait for buffers to come back; they do
+    /// not fail.
+    ///
+    /// Not on Windows yet, where it is refused with `Unsupported`.
+    ///
+    /// ```
+    /// # #[cfg(target_os = "linux")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # use std::io::Write;
+    /// # use std::net::{TcpListener, TcpStream};
+    /// # use overlapped::{CompletionPort, Operation};
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut client = TcpStream::connect(listener.local_addr()?)?;
+    /// # let (connection, _) = listener.accept()?;
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let socket = port.associate(connection, ())?;
+    /// socket.recv_pooled(Operation::new("", ()))?;
+    /// client.write_all(b"hello")?;
+    ///
+    /// let packet = port.get()?;
+    /// assert_eq!(packet.operation.bytes(), b"hello");
+    /// // An echo sends it from where it is.
+    /// socket.send(packet.operation)?;
+    /// # Ok(())
+    /// # }
+    /// # #[cfg(not(target_os = "linux"))]
+    /// # fn main() {}
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Socket::recv).
+    pub fn recv_pooled(&self, mut operation: Operation<T>) -> Result<Started, Refused<T>> {
+        operation.set_buffer(crate::Buffer::default());
+        self.start(operation, Kind::RecvPooled, Bytes::None)
+    }
+
     /// Completes with 0 bytes as soon as a receive would complete, and leaves the data where it
     /// is (IO-4): a way to wait on many idle connections without a buffer for each.
     ///

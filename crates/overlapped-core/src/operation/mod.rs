@@ -36,6 +36,8 @@ use smallvec::SmallVec;
 use crate::Status;
 use crate::endpoint::Endpoint;
 #[cfg(target_os = "linux")]
+use crate::pool::PooledBuffer;
+#[cfg(target_os = "linux")]
 use crate::port::timers::{Beat, Key};
 use list::Link;
 
@@ -45,6 +47,8 @@ use list::Link;
 pub enum Kind {
     /// Receives at least one byte, or the end of the stream.
     Recv,
+    /// Receives into a buffer of the port's pool, bound when the data is there.
+    RecvPooled,
     /// Completes when there is something to receive, and receives nothing (IO-4).
     RecvZero,
     /// Sends all of its bytes (IO-7).
@@ -159,6 +163,9 @@ pub struct Header {
     id: u64,
     /// Keeps the socket, and what the face associated with it, until the packet is out.
     owner: Option<Arc<dyn Any + Send + Sync>>,
+    /// What a receive from the pool brought.
+    #[cfg(target_os = "linux")]
+    pooled: Option<PooledBuffer>,
     extra: Option<Box<Extra>>,
 }
 
@@ -200,6 +207,8 @@ impl Header {
             segments: SmallVec::new(),
             id: 0,
             owner: None,
+            #[cfg(target_os = "linux")]
+            pooled: None,
             extra: None,
         }
     }
@@ -280,6 +289,17 @@ impl Header {
     /// The connection that an accept took.
     pub fn take_accepted(&mut self) -> Option<Endpoint> {
         self.extra.as_mut()?.accepted.take()
+    }
+
+    /// What a receive from the port's pool brought.
+    #[cfg(target_os = "linux")]
+    pub fn take_pooled(&mut self) -> Option<PooledBuffer> {
+        self.pooled.take()
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn set_pooled(&mut self, buffer: PooledBuffer) {
+        self.pooled = Some(buffer);
     }
 
     /// Ends the operation.

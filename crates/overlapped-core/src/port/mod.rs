@@ -19,6 +19,7 @@ use crate::engine::files::{FileState, Files};
 use crate::engine::readiness::{SocketState, Table};
 use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
+use crate::pool::Pool;
 use crate::{File, GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
 pub(crate) use timers::Due;
@@ -31,6 +32,7 @@ pub(crate) struct PortInner {
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
     files: Files,
+    pool: Pool,
     timers: Timers,
     linger_for: Duration,
     sockets: Limited,
@@ -79,6 +81,7 @@ impl Port {
             table: Table::default(),
             reports: Mutex::default(),
             files: Files::new(options.files),
+            pool: Pool::new(options.pool_limit),
             timers: Timers::new(),
             linger_for: options.linger,
             sockets: Limited::new(options.max_sockets),
@@ -247,6 +250,7 @@ impl Port {
         // taken below for each lane.
         inner.closed.store(true, SeqCst);
         let packets = inner.queue.close(inner);
+        drop(inner.pool.end());
         let due: Vec<Due> = inner.timers.end().collect();
         let mut under_way = OperationList::new();
         for socket in inner.table.all() {
@@ -273,6 +277,7 @@ impl Port {
             sockets: self.inner.sockets.count(),
             timers: self.inner.timers.len(),
             files: self.inner.files.stats(),
+            pool: self.inner.pool.stats(),
             queue: self.inner.queue.stats(),
         }
     }
@@ -290,6 +295,10 @@ impl PortInner {
 
     pub(crate) fn table(&self) -> &Table {
         &self.table
+    }
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
     }
 
     pub(crate) fn files(&self) -> &Files {

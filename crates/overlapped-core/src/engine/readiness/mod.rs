@@ -43,7 +43,7 @@
 //!
 //! # Where to find what
 //!
-//! One file for each kind of operation says how it is performed: `recv.rs`, `send.rs`,
+//! One file for each kind of operation says how it is performed: `recv.rs`, `recv_pooled.rs`, `send.rs`,
 //! `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`. `side.rs` has the bits and the loop
 //! that serves, `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
 //! its socket.
@@ -52,6 +52,7 @@ mod accept;
 mod connect;
 mod disconnect;
 mod recv;
+mod recv_pooled;
 mod registered;
 mod send;
 mod send_file;

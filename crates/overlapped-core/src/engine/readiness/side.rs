@@ -1,14 +1,15 @@
 //! One direction of a socket: its operations, its bits, and the loop that serves them.
 
-use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Registered, SocketState};
-use super::{accept, connect, disconnect, recv, send, send_file};
+use super::{accept, connect, disconnect, recv, recv_pooled, send, send_file};
 use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::engine::System;
-use crate::operation::{Kind, OperationList, ReadyNode};
+use crate::operation::{ItemList, Kind, OperationList, ReadyNode};
+use crate::pool::Size;
 
 /// Which side of a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ const CALLS_PER_TURN: u32 = 16;
 pub(crate) struct Side {
     direction: Direction,
     bits: AtomicU8,
+    /// The size of pooled buffers that the traffic needs; changed under the lock.
+    size: AtomicU8,
     pub(super) node: ReadyNode,
     lane: Mutex<Lane>,
 }
@@ -49,6 +52,8 @@ pub(super) struct Served {
     pub(super) done: OperationList,
     /// The turn's bound was reached: the side must be queued again.
     pub(super) again: bool,
+    /// Sides that waited for a buffer.
+    pub(super) unparked: ItemList,
 }
 
 /// What one attempt at the first operations of a side achieved.
@@ -57,6 +62,8 @@ pub(super) enum Attempt {
     Again,
     /// Nothing more can be had until the system reports.
     Drained,
+    /// There was no buffer, and the side will be queued when there is one.
+    Parked,
 }
 
 /// All that an attempt works with.
@@ -68,6 +75,10 @@ pub(super) struct Turn<'a> {
     pub(super) done: &'a mut OperationList,
     /// See [`Readiness::hangup`](crate::engine::Readiness): a short transfer proves nothing.
     pub(super) hangup: bool,
+    /// The side itself, for its place in a queue and its size of buffers.
+    pub(super) side: &'a Side,
+    /// What may go on because a buffer came back.
+    pub(super) unparked: &'a mut ItemList,
 }
 
 impl Turn<'_> {
@@ -88,6 +99,7 @@ impl Side {
         Side {
             direction,
             bits: AtomicU8::new(0),
+            size: AtomicU8::new(Size::FIRST.index()),
             node: ReadyNode::new(direction),
             lane: Mutex::new(Lane {
                 operations: OperationList::new(),
@@ -149,6 +161,14 @@ impl Side {
         self.bits.fetch_and(!HANGUP, AcqRel);
     }
 
+    pub(super) fn size(&self) -> Size {
+        Size::from_index(self.size.load(Relaxed))
+    }
+
+    pub(super) fn set_size(&self, size: Size) {
+        self.size.store(size.index(), Relaxed);
+    }
+
     fn hangup(&self) -> bool {
         self.bits.load(Acquire) & HANGUP != 0
     }
@@ -191,10 +211,13 @@ impl Side {
                 operations: &mut lane.operations,
                 done: &mut served.done,
                 hangup: self.hangup(),
+                side: self,
+                unparked: &mut served.unparked,
             };
             let attempt = match kind {
                 Kind::Recv => recv::attempt(&mut turn),
                 Kind::RecvZero => recv::attempt_zero(&mut turn),
+                Kind::RecvPooled => recv_pooled::attempt(&mut turn),
                 Kind::Accept => accept::attempt(&mut turn),
                 // On a listener it accepts; on the accepted connection it awaits the first data.
                 Kind::AcceptRecv if socket.is_listener() => accept::attempt(&mut turn),
@@ -212,6 +235,7 @@ impl Side {
                         self.bits.fetch_or(READY, AcqRel);
                     }
                 }
+                Attempt::Parked => break,
                 Attempt::Drained if lane.operations.is_empty() => break,
                 // A send side usually has room, so its bit is cleared only when there was none,
                 // and then it is tried once more; that saves two changes of the bit for each send.

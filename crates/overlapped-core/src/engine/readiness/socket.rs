@@ -225,10 +225,12 @@ impl SocketState {
         }
         let phase = self.phase();
         match kind {
-            Kind::Recv | Kind::RecvZero if phase != Phase::Connected => {
+            Kind::Recv | Kind::RecvPooled | Kind::RecvZero if phase != Phase::Connected => {
                 Err(Status::INVALID_CONNECTION)
             }
-            Kind::Recv | Kind::RecvZero if self.has(RECV_SHUT) => Err(Status::PIPE_DISCONNECTED),
+            Kind::Recv | Kind::RecvPooled | Kind::RecvZero if self.has(RECV_SHUT) => {
+                Err(Status::PIPE_DISCONNECTED)
+            }
             Kind::Send | Kind::SendFile | Kind::Disconnect if phase != Phase::Connected => {
                 Err(Status::INVALID_CONNECTION)
             }
@@ -248,6 +250,7 @@ impl SocketState {
                 Phase::Connecting | Phase::Listener => Err(Status::INVALID_PARAMETER),
             },
             Kind::Recv
+            | Kind::RecvPooled
             | Kind::RecvZero
             | Kind::Send
             | Kind::SendFile
@@ -260,6 +263,8 @@ impl SocketState {
     /// What serving a side brought, as items for the port's queue. No lane is held.
     fn items(self: &Arc<Self>, direction: Direction, served: Served) -> ItemList {
         let mut items = ItemList::from(served.done);
+        let mut unparked = served.unparked;
+        items.append(&mut unparked);
         if served.again && self.side(direction).schedule() {
             // SAFETY: `schedule` has just set the bit, which was clear.
             unsafe { items.push_ready(self.clone(), direction) };
@@ -330,6 +335,7 @@ impl SocketState {
             Place::Last => None,
         };
         *rest = self.items(direction, served);
+        self.port.pool().pass_on(rest);
         first
     }
 
@@ -391,6 +397,10 @@ impl SocketState {
         drop(lane);
         let mut completed = served.done;
         done.append(&mut completed);
+        debug_assert!(
+            served.unparked.is_empty(),
+            "an accept takes no pooled buffer"
+        );
     }
 
     /// On such a connection, which holds its receive lane: the operation is complete and takes the
