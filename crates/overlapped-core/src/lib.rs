@@ -14,6 +14,7 @@
 //! prepares it and starts it on a [`Socket`] or a `File`; it comes out of [`Port::get`] exactly once, or, when
 //! the port ends first, its memory is released exactly once.
 
+mod address;
 mod endpoint;
 mod engine;
 #[cfg(target_os = "linux")]
@@ -30,6 +31,7 @@ mod open;
 mod operation;
 #[cfg(target_os = "linux")]
 mod port;
+mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
 mod status;
@@ -38,6 +40,7 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
+pub use address::Address;
 pub use endpoint::Endpoint;
 #[cfg(windows)]
 pub use engine::iocp::{Port, Socket};
@@ -51,6 +54,7 @@ pub use operation::{Header, Kind, Operation, OperationList, Refused, Segment, Sh
 pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
 #[cfg(target_os = "linux")]
 pub use port::Port;
+pub use ready::{Interest, Ready};
 #[cfg(target_os = "linux")]
 pub use socket::Socket;
 pub use status::Status;

@@ -75,7 +75,7 @@ impl<T> Memory<T> {
     pub(crate) fn settle(&mut self) {
         if !matches!(
             self.header.kind(),
-            Kind::Recv | Kind::AcceptRecv | Kind::Read
+            Kind::Recv | Kind::RecvFrom | Kind::AcceptRecv | Kind::Read
         ) {
             return;
         }

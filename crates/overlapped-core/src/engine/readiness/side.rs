@@ -4,10 +4,10 @@ use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Registered, SocketState};
-use super::{accept, connect, disconnect, recv, send, send_file};
+use super::{accept, connect, datagram, disconnect, pipe, ready, recv, send, send_file};
 use crate::Status;
 use crate::endpoint::Endpoint;
-use crate::engine::System;
+use crate::engine::{Nature, System};
 use crate::operation::{Kind, OperationList, ReadyNode};
 
 /// Which side of a socket.
@@ -193,6 +193,9 @@ impl Side {
                 hangup: self.hangup(),
             };
             let attempt = match kind {
+                Kind::Readable | Kind::Writable => ready::attempt(&mut turn, kind),
+                _ if socket.nature() == Nature::Datagram => datagram::attempt(&mut turn, kind),
+                _ if socket.nature() != Nature::Stream => pipe::attempt(&mut turn, kind),
                 Kind::Recv => recv::attempt(&mut turn),
                 Kind::RecvZero => recv::attempt_zero(&mut turn),
                 Kind::Accept => accept::attempt(&mut turn),
