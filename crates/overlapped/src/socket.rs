@@ -58,6 +58,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// the peer has finished (IO-3, IO-8). The buffer is filled from its beginning up to its
     /// capacity.
     ///
+    /// On a datagram socket (Linux) it gets one datagram, as `recv_from` says;
+    /// from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
+    /// (IO-19).
+    ///
     /// # Errors
     ///
     /// `InvalidInput` for a buffer without room (give it capacity, or use
@@ -214,7 +218,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Sends all of the buffer's bytes: completes when they are with the system, or fails (IO-7).
     ///
-    /// What the system can take is taken before this returns.
+    /// What the system can take is taken before this returns. On a datagram socket (Linux) it is one
+    /// datagram to the peer; to a pipe whose reader has gone it fails with
+    /// [`Status::PIPE_BROKEN`] and raises no signal.
     ///
     /// # Errors
     ///
