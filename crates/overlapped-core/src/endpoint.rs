@@ -1,4 +1,4 @@
-//! What a port can associate: a socket of the system, or a simulated one.
+//! What a port can associate: a socket or another descriptor of the system, or a simulated socket.
 
 use std::io;
 
@@ -14,7 +14,7 @@ use crate::engine::sim::SimSocket;
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// A socket of the operating system.
+    /// A socket of the operating system; on Linux any descriptor that can be waited for.
     Os(OsSocket),
     /// A socket of the simulated network.
     #[cfg(all(feature = "sim", target_os = "linux"))]
@@ -55,7 +55,20 @@ macro_rules! from_std {
     };
 }
 
-from_std!(std::net::TcpStream, std::net::TcpListener, socket2::Socket);
+from_std!(
+    std::net::TcpStream,
+    std::net::TcpListener,
+    std::net::UdpSocket,
+    socket2::Socket
+);
+#[cfg(target_os = "linux")]
+from_std!(
+    std::os::unix::net::UnixStream,
+    std::os::unix::net::UnixListener,
+    std::os::unix::net::UnixDatagram,
+    std::io::PipeReader,
+    std::io::PipeWriter
+);
 
 #[cfg(all(feature = "sim", target_os = "linux"))]
 impl From<SimSocket> for Endpoint {

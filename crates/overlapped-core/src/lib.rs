@@ -14,6 +14,7 @@
 //! prepares it and starts it on a [`Socket`] or a `File`; it comes out of [`Port::get`] exactly once, or, when
 //! the port ends first, its memory is released exactly once.
 
+mod address;
 mod endpoint;
 mod engine;
 #[cfg(target_os = "linux")]
@@ -32,6 +33,7 @@ mod operation;
 mod pool;
 #[cfg(target_os = "linux")]
 mod port;
+mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
 mod status;
@@ -40,6 +42,7 @@ use std::borrow::Cow;
 use std::io;
 use std::time::Duration;
 
+pub use address::Address;
 pub use endpoint::Endpoint;
 #[cfg(windows)]
 pub use engine::iocp::{Port, Socket};
@@ -57,6 +60,7 @@ pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
 pub use pool::{PoolStats, PooledBuffer};
 #[cfg(target_os = "linux")]
 pub use port::Port;
+pub use ready::{Interest, Ready};
 #[cfg(target_os = "linux")]
 pub use socket::Socket;
 pub use status::Status;

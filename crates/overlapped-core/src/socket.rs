@@ -1,12 +1,11 @@
 //! A socket that is associated with a port.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::engine::readiness::{SocketState, address};
 use crate::operation::{Operation, Outcome};
-use crate::{Endpoint, Refused, ShutdownHow, Status, Token};
+use crate::{Address, Endpoint, Refused, ShutdownHow, Status, Token};
 
 /// A socket that is associated with a port. Cloning gives another handle to the same socket.
 #[derive(Clone)]
@@ -83,12 +82,31 @@ impl Socket {
         self.0.with_endpoint(f)
     }
 
+    /// Whether the descriptor is only watched, in whatever mode it is.
+    pub fn is_watched(&self) -> bool {
+        self.0.nature() == crate::engine::Nature::Watched
+    }
+
+    /// What it is and what it can do, for whoever asked for something else.
+    pub fn describe(&self) -> &'static str {
+        self.0.describe()
+    }
+
+    /// Whether receives tell of datagrams that came back (IO-13).
+    ///
+    /// # Errors
+    ///
+    /// The system's, when the socket is closed, or not one for datagrams.
+    pub fn set_sent_back(&self, told: bool) -> io::Result<()> {
+        self.0.set_sent_back(told)
+    }
+
     /// The local address.
     ///
     /// # Errors
     ///
     /// When the socket is closed or has none.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.0
             .with_endpoint(|endpoint| address(endpoint, |fd| rustix::net::getsockname(fd)))
             .map_err(Status::to_error)?
@@ -99,13 +117,15 @@ impl Socket {
     /// # Errors
     ///
     /// When the socket is closed or not connected.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<Address> {
         self.0
             .with_endpoint(|endpoint| {
                 #[cfg(feature = "sim")]
                 if let Endpoint::Sim(socket) = endpoint {
                     let peer = socket.peer_address();
-                    return peer.ok_or_else(|| Status::INVALID_CONNECTION.to_error());
+                    return peer
+                        .map(Address::from)
+                        .ok_or_else(|| Status::INVALID_CONNECTION.to_error());
                 }
                 address(endpoint, |fd| {
                     rustix::net::getpeername(fd)?.ok_or(rustix::io::Errno::NOTCONN)

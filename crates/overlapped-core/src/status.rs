@@ -105,6 +105,10 @@ statuses! {
     ACCESS_DENIED = 0xC0000022, 5, 10013, EACCES, PermissionDenied, "permission denied";
     /// The message does not fit.
     INVALID_BUFFER_SIZE = 0xC0000206, 1784, 10040, EMSGSIZE, InvalidInput, "the message is too long";
+    /// The datagram was longer than the buffer: the buffer is full, the rest is lost (IO-9).
+    BUFFER_OVERFLOW = 0x80000005, 234, 10040, NONE, Other, "the datagram was longer than the buffer, and the rest of it is lost";
+    /// The other end of the pipe has gone (IO-19).
+    PIPE_BROKEN = 0xC000014B, 109, 109, NONE, BrokenPipe, "the other end of the pipe has gone";
     /// Not supported by this kind of socket or file.
     NOT_SUPPORTED = 0xC00000BB, 50, 10045, EOPNOTSUPP, Unsupported, "this kind of socket or file cannot do that";
     /// There is nothing at or behind this place of the file (IO-18).

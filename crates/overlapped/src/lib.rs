@@ -49,6 +49,12 @@
 //! `File`, whose reads, writes and appends complete in packets of the same port, and
 //! `Socket::send_file` sends a file among a socket's other sends. No call waits for the disk.
 //!
+//! # Datagrams, Unix sockets, pipes, and what can only be watched
+//!
+//! On Linux `associate` also takes UDP and Unix sockets and the ends of pipes, for the operations
+//! that each of them has, and any other descriptor that can be waited for: `Socket::ready`
+//! completes when it is ready.
+//!
 //! # What the model gives you
 //!
 //! * **Ownership.** An operation's buffer belongs to the port from start to packet. There is no
@@ -94,10 +100,10 @@ pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
 pub use overlapped_core::{
-    Endpoint, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status, WakePolicy,
+    Address, Endpoint, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status, WakePolicy,
 };
 #[cfg(target_os = "linux")]
-pub use overlapped_core::{OpenOptions, PoolStats, PooledBuffer};
+pub use overlapped_core::{Interest, OpenOptions, PoolStats, PooledBuffer, Ready};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort, Engine};
 pub use socket::{Socket, Started};

@@ -83,7 +83,7 @@ impl<T> Memory<T> {
         }
         if !matches!(
             self.header.kind(),
-            Kind::Recv | Kind::AcceptRecv | Kind::Read
+            Kind::Recv | Kind::RecvFrom | Kind::AcceptRecv | Kind::Read
         ) {
             return;
         }

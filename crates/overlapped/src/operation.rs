@@ -5,7 +5,7 @@ use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use overlapped_core::{Endpoint, Status};
+use overlapped_core::{Address, Endpoint, Status};
 
 use crate::Buffer;
 use crate::memory::Memory;
@@ -150,12 +150,32 @@ impl<T> Operation<T> {
             .map_or_else(Buffer::default, |tail| *tail)
     }
 
+    /// The internet address that the datagram came from, after a
+    /// [`recv_from`](crate::Socket::recv_from); or the one that was sent or connected to.
+    ///
+    /// `None` for a sender without an address, as an unnamed Unix socket is, and for one of another
+    /// family; see [`peer_address`](Operation::peer_address).
+    pub fn peer_addr(&self) -> Option<SocketAddr> {
+        self.peer_address()?.internet()
+    }
+
+    /// As [`peer_addr`](Operation::peer_addr), for addresses of every family.
+    pub fn peer_address(&self) -> Option<&Address> {
+        self.memory.header.peer()
+    }
+
+    /// What a [`ready`](crate::Socket::ready) found; nothing before its packet is out.
+    #[cfg(target_os = "linux")]
+    pub fn ready(&self) -> crate::Ready {
+        self.memory.header.ready()
+    }
+
     /// The connection that an accept took; the second call finds none.
     pub fn take_accepted(&mut self) -> Option<Accepted> {
         let endpoint = self.memory.header.take_accepted()?;
         Some(Accepted {
             endpoint,
-            peer: self.memory.header.peer(),
+            peer: self.memory.header.peer().cloned(),
         })
     }
 
@@ -183,13 +203,31 @@ impl<T> fmt::Debug for Operation<T> {
 #[derive(Debug)]
 pub struct Accepted {
     endpoint: Endpoint,
-    peer: Option<SocketAddr>,
+    peer: Option<Address>,
 }
 
 impl Accepted {
     /// Where the connection came from; `None` if the system did not say.
     pub fn peer_addr(&self) -> Option<SocketAddr> {
-        self.peer
+        self.peer.as_ref()?.internet()
+    }
+
+    /// As [`peer_addr`](Accepted::peer_addr), for addresses of every family. Clients of a Unix
+    /// listener usually have none.
+    pub fn peer_address(&self) -> Option<&Address> {
+        self.peer.as_ref()
+    }
+
+    /// The connection that a Unix listener took, as std's type, in blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    #[cfg(target_os = "linux")]
+    pub fn into_unix_stream(self) -> io::Result<std::os::unix::net::UnixStream> {
+        let stream = std::os::unix::net::UnixStream::from(self.endpoint.into_os()?);
+        stream.set_nonblocking(false)?;
+        Ok(stream)
     }
 
     /// The connection as std's type, in blocking mode, as an accept of std's would give it.

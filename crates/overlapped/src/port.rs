@@ -110,15 +110,21 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 
     /// Associates a socket with the port, under a key that comes with each of its packets.
     ///
-    /// Takes std's `TcpStream` and `TcpListener`, a `socket2::Socket`, an
-    /// [`Accepted`](crate::Accepted) connection, or an owned descriptor of a stream socket; it is
-    /// put into non-blocking mode. [`stream_socket`](crate::stream_socket) makes one to be
+    /// Takes std's `TcpStream` and `TcpListener`, a `socket2::Socket`, or an
+    /// [`Accepted`](crate::Accepted) connection; on Linux also `UdpSocket`, `UnixStream`,
+    /// `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, and any owned descriptor that can
+    /// be waited for. A socket or pipe is put into non-blocking mode, which its duplicates share;
+    /// anything else is left as it is, since all that can be done with it is to wait until it is
+    /// [ready](Socket::ready). Set options such as broadcast, membership of multicast groups and
+    /// reuse before. [`stream_socket`](crate::stream_socket) makes one to be
     /// connected.
     ///
     /// # Errors
     ///
     /// `InvalidInput` if the socket, or a duplicate of it, is associated already, with whatever
-    /// port (PO-6); `Unsupported` for anything but a stream socket; `QuotaExceeded` beyond
+    /// port (PO-6); duplicates of descriptors that are no sockets are not recognised, since the two
+    /// ends of a pipe, or all eventfds, look the same there, and each then has its own operations;
+    /// `Unsupported` for a file or directory, or what is always ready; `QuotaExceeded` beyond
     /// [`max_sockets`](Builder::max_sockets); the system's when there is no memory. The socket and
     /// the key come back.
     pub fn associate(

@@ -7,7 +7,7 @@ use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
 
-use overlapped_core::{Endpoint, Kind, Outcome, ShutdownHow, Status, Token};
+use overlapped_core::{Address, Endpoint, Kind, Outcome, ShutdownHow, Status, Token};
 
 use crate::memory::{self, Bytes, Memory};
 use crate::{Direct, Operation, Refused};
@@ -57,6 +57,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// Receives: completes with at least one byte as soon as there are any, or with 0 bytes when
     /// the peer has finished (IO-3, IO-8). The buffer is filled from its beginning up to its
     /// capacity.
+    ///
+    /// On a datagram socket (Linux) it gets one datagram, as `recv_from` says;
+    /// from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
+    /// (IO-19).
     ///
     /// # Errors
     ///
@@ -114,6 +118,133 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.start(operation, Kind::RecvPooled, Bytes::None)
     }
 
+    /// Receives one datagram, with its sender's address
+    /// ([`peer_addr`](Operation::peer_addr)); [`recv`](Socket::recv) does without. Several receives
+    /// get one datagram each, in the order in which they were started (IO-5). A datagram of no
+    /// bytes is a success with 0 bytes, and no end. (Linux.)
+    ///
+    /// One that is longer than the buffer fills it and loses the rest: its packet has the status
+    /// [`Status::BUFFER_OVERFLOW`], which is a failure, and in its byte count what was copied; the
+    /// next datagram is untouched (IO-9). If a datagram that this socket has sent found nobody, a
+    /// receive fails with [`Status::CONNECTION_RESET`] (IO-13), after which the socket is as good as
+    /// before; see [`set_reports_unreachable`](Socket::set_reports_unreachable).
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for what is no datagram socket; `InvalidInput` for a buffer without room;
+    /// `BrokenPipe` after a shutdown.
+    ///
+    /// ```
+    /// # use std::net::UdpSocket;
+    /// # use overlapped::{CompletionPort, Operation};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let client = UdpSocket::bind("127.0.0.1:0")?;
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let socket = port.associate(UdpSocket::bind("127.0.0.1:0")?, ())?;
+    ///
+    /// client.send_to(b"ping", socket.local_addr()?)?;
+    /// socket.recv_from(Operation::with_capacity(1500, ()))?;
+    /// let packet = port.get()?;
+    /// assert_eq!(packet.operation.bytes(), b"ping");
+    /// assert_eq!(packet.operation.peer_addr(), Some(client.local_addr()?));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(target_os = "linux")]
+    pub fn recv_from(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        if operation.buffer().capacity() == 0 {
+            return Err(refused(
+                operation,
+                Status::INVALID_PARAMETER,
+                "no datagram can be received into a buffer without capacity; \
+                 give it some, or use recv_zero to wait for one",
+            ));
+        }
+        self.start(operation, Kind::RecvFrom, Bytes::Receive)
+    }
+
+    /// Sends the buffer's bytes as one datagram to `to`: completes when it is with the system,
+    /// whatever becomes of it, or fails. One that is too long fails with
+    /// [`Status::INVALID_BUFFER_SIZE`] in its packet. (Linux.)
+    ///
+    /// While the socket's own buffer is full it waits. A Unix socket whose queue is full makes it
+    /// fail with [`Status::INSUFFICIENT_RESOURCES`], since the system tells nobody when there is
+    /// place again; a connected socket's [`send`](Socket::send) waits for it.
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for what is no datagram socket; `BrokenPipe` after a shutdown.
+    ///
+    /// ```
+    /// # use std::net::UdpSocket;
+    /// # use overlapped::{CompletionPort, Operation};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let peer = UdpSocket::bind("127.0.0.1:0")?;
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let socket = port.associate(UdpSocket::bind("127.0.0.1:0")?, ())?;
+    ///
+    /// socket.send_to(Operation::new("ping", ()), peer.local_addr()?)?;
+    /// assert_eq!(port.get()?.result()?, 4);
+    /// assert_eq!(peer.recv(&mut [0; 10])?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(target_os = "linux")]
+    pub fn send_to(
+        &self,
+        mut operation: Operation<T>,
+        to: impl Into<Address>,
+    ) -> Result<Started, Refused<T>> {
+        operation.memory.header.set_peer(Some(to.into()));
+        self.start(operation, Kind::SendTo, Bytes::Send)
+    }
+
+    /// Completes when the descriptor is ready as `interest` says, has an error, or its other end
+    /// has gone; [`Operation::ready`] says which. Moves nothing, and has 0 bytes. (Linux; a
+    /// simulated socket fails it with `Unsupported` in the packet.)
+    ///
+    /// It works with everything that can be associated, and is all there is for what the port
+    /// cannot read itself: eventfd, timerfd, signalfd, inotify, pidfd, terminals, the socket of
+    /// another library. Such a descriptor stays in the mode it was in, and is not touched
+    /// otherwise; read it when the packet is there, in non-blocking mode if somebody else may.
+    /// (Your own duplicate of it is needed for that: associate `try_clone`.)
+    ///
+    /// The level is looked at when the operation is started, so nothing that came before is
+    /// missed; it may have changed again when the packet is there. Waiting to read takes its turn
+    /// among the receives of the same socket, waiting to write among the sends.
+    ///
+    /// # Errors
+    ///
+    /// When the socket or the port is closed.
+    ///
+    /// ```
+    /// # use std::io::Write;
+    /// # use overlapped::{CompletionPort, Interest, Operation};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (reader, mut writer) = std::io::pipe()?;
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let socket = port.associate(reader, ())?;
+    /// socket.ready(Operation::new("", ()), Interest::Readable)?;
+    ///
+    /// writer.write_all(b"x")?;
+    /// let ready = port.get()?.operation.ready();
+    /// assert!(ready.readable && !ready.hangup);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(target_os = "linux")]
+    pub fn ready(
+        &self,
+        operation: Operation<T>,
+        interest: crate::Interest,
+    ) -> Result<Started, Refused<T>> {
+        let kind = match interest {
+            crate::Interest::Readable => Kind::Readable,
+            crate::Interest::Writable => Kind::Writable,
+        };
+        self.start(operation, kind, Bytes::None)
+    }
+
     /// Completes with 0 bytes as soon as a receive would complete, and leaves the data where it
     /// is (IO-4): a way to wait on many idle connections without a buffer for each.
     ///
@@ -126,7 +257,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Sends all of the buffer's bytes: completes when they are with the system, or fails (IO-7).
     ///
-    /// What the system can take is taken before this returns.
+    /// What the system can take is taken before this returns. On a datagram socket (Linux) it is one
+    /// datagram to the peer; to a pipe whose reader has gone it fails with
+    /// [`Status::PIPE_BROKEN`] and raises no signal.
     ///
     /// # Errors
     ///
@@ -231,15 +364,20 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.start(operation, Kind::AcceptRecv, Bytes::Receive)
     }
 
-    /// Connects. After a refusal, the same socket may try again (CE-3); after a cancel it is of no
+    /// Connects. A datagram socket completes at once, and may be connected again, to another peer.
+    /// After a refusal, the same socket may try again (CE-3); after a cancel it is of no
     /// use any more, since the attempt goes on in the system.
     ///
     /// # Errors
     ///
     /// `AlreadyExists` for a socket that is connected; `InvalidInput` for one that listens or is
     /// connecting.
-    pub fn connect(&self, operation: Operation<T>, to: SocketAddr) -> Result<Started, Refused<T>> {
-        self.start_connect(operation, to, Bytes::None)
+    pub fn connect(
+        &self,
+        operation: Operation<T>,
+        to: impl Into<Address>,
+    ) -> Result<Started, Refused<T>> {
+        self.start_connect(operation, to.into(), Bytes::None)
     }
 
     /// Connects, then sends the buffer's bytes; completes when they are out (CE-2).
@@ -250,9 +388,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     pub fn connect_with_data(
         &self,
         operation: Operation<T>,
-        to: SocketAddr,
+        to: impl Into<Address>,
     ) -> Result<Started, Refused<T>> {
-        self.start_connect(operation, to, Bytes::Send)
+        self.start_connect(operation, to.into(), Bytes::Send)
     }
 
     /// After all sends that were started before it: tells the peer that nothing follows (DX-1).
@@ -284,7 +422,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     fn start_connect(
         &self,
         mut operation: Operation<T>,
-        to: SocketAddr,
+        to: Address,
         bytes: Bytes,
     ) -> Result<Started, Refused<T>> {
         operation.memory.header.set_peer(Some(to));
@@ -306,7 +444,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         untyped.set_owner(Some(self.associated.clone()));
         match self.associated.socket.start(untyped) {
             Ok(token) => Ok(Started { token }),
-            Err(refused) => Err(give_back(refused.operation, refused.status)),
+            Err(refused) => Err(self.explain(give_back(refused.operation, refused.status))),
         }
     }
 
@@ -328,7 +466,19 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.associated
             .socket
             .start_direct(untyped)
-            .map_err(|refused| give_back(refused.operation, refused.status))
+            .map_err(|refused| self.explain(give_back(refused.operation, refused.status)))
+    }
+
+    /// Says what the socket is, if it is not one for such an operation.
+    fn explain(&self, mut refused: Refused<T>) -> Refused<T> {
+        #[cfg(target_os = "linux")]
+        if refused.status == Status::NOT_SUPPORTED {
+            let text = self.associated.socket.describe();
+            refused.error = io::Error::new(io::ErrorKind::Unsupported, text);
+        }
+        #[cfg(not(target_os = "linux"))]
+        let _ = &mut refused;
+        refused
     }
 
     // ---- cancelling and closing ----------------------------------------------------------------
@@ -395,18 +545,75 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.into_std()
     }
 
+    /// As [`into_tcp_stream`](Socket::into_tcp_stream), for a UDP socket.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(target_os = "linux")]
+    pub fn into_udp_socket(self) -> Result<std::net::UdpSocket, Self> {
+        self.into_std()
+    }
+
+    /// As [`into_tcp_stream`](Socket::into_tcp_stream), for a Unix stream.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(target_os = "linux")]
+    pub fn into_unix_stream(self) -> Result<std::os::unix::net::UnixStream, Self> {
+        self.into_owned_fd().map(Into::into)
+    }
+
+    /// As [`into_tcp_stream`](Socket::into_tcp_stream), for a Unix listener.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(target_os = "linux")]
+    pub fn into_unix_listener(self) -> Result<std::os::unix::net::UnixListener, Self> {
+        self.into_owned_fd().map(Into::into)
+    }
+
+    /// As [`into_tcp_stream`](Socket::into_tcp_stream), for a Unix datagram socket.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(target_os = "linux")]
+    pub fn into_unix_datagram(self) -> Result<std::os::unix::net::UnixDatagram, Self> {
+        self.into_owned_fd().map(Into::into)
+    }
+
+    /// As [`into_tcp_stream`](Socket::into_tcp_stream), for a descriptor of any kind. A socket or
+    /// pipe is put into blocking mode.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    #[cfg(target_os = "linux")]
+    pub fn into_owned_fd(self) -> Result<std::os::fd::OwnedFd, Self> {
+        self.into_std()
+    }
+
     fn into_std<S: From<socket2::Socket>>(self) -> Result<S, Self> {
         // Looked at first: a simulated one has no such form, and stays what it is.
         let is_os = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Os(_));
         if self.associated.socket.with_endpoint(is_os) != Ok(true) {
             return Err(self);
         }
+        #[cfg(target_os = "linux")]
+        let watched = self.associated.socket.is_watched();
+        #[cfg(not(target_os = "linux"))]
+        let watched = false;
         let Some(Endpoint::Os(endpoint)) = self.associated.socket.release() else {
             return Err(self);
         };
         let socket = socket2::Socket::from(endpoint);
-        // Cannot fail on a descriptor that was a socket a moment ago.
-        let _ = socket.set_nonblocking(false);
+        if !watched {
+            // Cannot fail on a descriptor that was a socket a moment ago.
+            let _ = socket.set_nonblocking(false);
+        }
         Ok(S::from(socket))
     }
 
@@ -418,6 +625,15 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     ///
     /// When the socket is closed.
     pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        internet(self.local_address()?)
+    }
+
+    /// As [`local_addr`](Socket::local_addr), for addresses of every family.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed, or has no address.
+    pub fn local_address(&self) -> io::Result<Address> {
         self.associated.socket.local_addr()
     }
 
@@ -427,7 +643,28 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     ///
     /// When the socket is closed or not connected.
     pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+        internet(self.peer_address()?)
+    }
+
+    /// As [`peer_addr`](Socket::peer_addr), for addresses of every family.
+    ///
+    /// # Errors
+    ///
+    /// When the socket is closed or not connected, or the peer has no address.
+    pub fn peer_address(&self) -> io::Result<Address> {
         self.associated.socket.peer_addr()
+    }
+
+    /// Whether a receive fails with [`Status::CONNECTION_RESET`] when a datagram that was sent has
+    /// found nobody (IO-13), as the model wants it and as it is at first; `SIO_UDP_CONNRESET` of
+    /// Windows. On a server with many clients that is often only noise. (Linux.)
+    ///
+    /// # Errors
+    ///
+    /// `Unsupported` for what is no datagram socket; when the socket is closed.
+    #[cfg(target_os = "linux")]
+    pub fn set_reports_unreachable(&self, on: bool) -> io::Result<()> {
+        self.associated.socket.set_sent_back(on)
     }
 
     /// Whether small sends leave at once instead of waiting for more (`TCP_NODELAY`).
@@ -498,6 +735,12 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
             })
             .map_err(Status::to_error)?
     }
+}
+
+fn internet(address: Address) -> io::Result<SocketAddr> {
+    address
+        .internet()
+        .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "not an internet address"))
 }
 
 /// Makes the typed refusal of an untyped one.

@@ -160,6 +160,58 @@ fn nothing_is_written_into_freed_memory() {
     check_all();
 }
 
+/// The same for datagrams, pipes and waiting.
+#[cfg(target_os = "linux")]
+#[test]
+fn nothing_of_another_kind_is_written_into_freed_memory() {
+    use overlapped::Interest;
+    use std::net::UdpSocket;
+    let _alone = Keeping::begin();
+    for round in 0..300 {
+        let port: Port = CompletionPort::new(2).unwrap();
+        let own = UdpSocket::bind("127.0.0.1:0").unwrap();
+        let remote = UdpSocket::bind("127.0.0.1:0").unwrap();
+        remote.connect(own.local_addr().unwrap()).unwrap();
+        let to = remote.local_addr().unwrap();
+        let (reader, writer) = std::io::pipe().unwrap();
+        let socket = port.associate(own, ()).unwrap();
+        let reader = port.associate(reader, ()).unwrap();
+        let writer = port.associate(writer, ()).unwrap();
+        let mut started = Vec::new();
+        for _ in 0..4 {
+            started.push(socket.recv_from(room(512)).unwrap());
+            socket
+                .send_to(Operation::new(vec![1; 3000], 0), to)
+                .unwrap();
+            started.push(reader.recv(room(512)).unwrap());
+            reader.ready(room(0), Interest::Readable).unwrap();
+            writer.send(Operation::new(vec![2; 60_000], 0)).unwrap();
+        }
+        for _ in 0..3 {
+            remote.send(&[9; 600]).unwrap();
+        }
+        match round % 6 {
+            0 => drop(port),
+            1 => port.close(),
+            2 => {
+                socket.close();
+                reader.close();
+            }
+            3 => drop(port.get().unwrap()),
+            4 => {
+                socket.cancel(started[2]);
+                reader.cancel(started[3]);
+                drop(port.poll());
+            }
+            _ => std::mem::forget(port.get().unwrap()),
+        }
+        // More data, when whatever was armed may be gone.
+        let _ = remote.send(&[8; 100]);
+        drop((writer, reader, socket));
+    }
+    check_all();
+}
+
 /// Here the kernel does write on its own account: reads of a file that bypass the page cache, or miss
 /// it, while ports, files and operations end in every order. Each operation's memory is released
 /// once, and not before the last write.
@@ -359,6 +411,42 @@ fn an_echo_allocates_nothing() {
     echo(10);
     let before = ALLOCATIONS.get();
     echo(1000);
+    assert_eq!(ALLOCATIONS.get() - before, 0);
+}
+
+/// Nor are datagrams, pipes and waiting worth a call of the allocator.
+#[cfg(target_os = "linux")]
+#[test]
+fn datagrams_pipes_and_waiting_allocate_nothing() {
+    use overlapped::Interest;
+    use std::net::UdpSocket;
+    let port: Port = CompletionPort::new(1).unwrap();
+    let own = UdpSocket::bind("127.0.0.1:0").unwrap();
+    let remote = UdpSocket::bind("127.0.0.1:0").unwrap();
+    remote.connect(own.local_addr().unwrap()).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
+    let socket = port.associate(own, ()).unwrap();
+    let reader = port.associate(reader, ()).unwrap();
+    let writer = port.associate(writer, ()).unwrap();
+    let mut operation = Some(room(64));
+    let mut rounds = |rounds: u32| {
+        for _ in 0..rounds {
+            remote.send(b"datagram").unwrap();
+            socket.recv_from(operation.take().unwrap()).unwrap();
+            let received = port.get().unwrap().operation;
+            let from = received.peer_addr().unwrap();
+            socket.send_to(received, from).unwrap();
+            writer.send(port.get().unwrap().operation).unwrap();
+            let sent = port.get().unwrap().operation;
+            reader.ready(sent, Interest::Readable).unwrap();
+            reader.recv(port.get().unwrap().operation).unwrap();
+            operation = Some(port.get().unwrap().operation);
+            assert_eq!(remote.recv(&mut [0; 9]).unwrap(), 8);
+        }
+    };
+    rounds(10);
+    let before = ALLOCATIONS.get();
+    rounds(1000);
     assert_eq!(ALLOCATIONS.get() - before, 0);
 }
 

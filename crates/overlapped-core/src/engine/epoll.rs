@@ -15,21 +15,21 @@
 
 use std::io;
 use std::mem::MaybeUninit;
-use std::net::SocketAddr;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
 use rustix::time::{ClockId, Timespec, clock_gettime};
 
-use super::{Readiness, Refusal, Role, System, sigpipe};
-use crate::Status;
+use super::{Nature, Readiness, Received, Refusal, Role, System, datagram, descriptor, sigpipe};
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
+use crate::{Address, Ready, Status};
 
 /// How many reports one wait takes: enough that a full house costs few calls, few enough that the
 /// port's queue sees them soon.
@@ -146,7 +146,7 @@ fn retry<T>(mut call: impl FnMut() -> rustix::io::Result<T>) -> Result<T, Refusa
 }
 
 /// The result of a libc call that returns a length or -1.
-fn length(result: isize) -> rustix::io::Result<usize> {
+pub(super) fn length(result: isize) -> rustix::io::Result<usize> {
     usize::try_from(result).map_err(|_| {
         Errno::from_raw_os_error(
             io::Error::last_os_error()
@@ -157,7 +157,7 @@ fn length(result: isize) -> rustix::io::Result<usize> {
 }
 
 /// A `msghdr` for these segments.
-fn message(segments: &[Segment]) -> libc::msghdr {
+pub(super) fn message(segments: &[Segment]) -> libc::msghdr {
     // SAFETY: a `msghdr` is plain data, for which all zeroes mean "nothing".
     let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
     // `Segment` has `iovec`'s layout; the system does not write to the array.
@@ -213,7 +213,7 @@ impl System for Epoll {
         now.tv_sec as u64 * 1_000_000_000 + now.tv_nsec as u64
     }
 
-    fn role(&self, endpoint: &Endpoint) -> io::Result<Role> {
+    fn role(&self, endpoint: &Endpoint) -> io::Result<(Nature, Role)> {
         #[cfg(feature = "sim")]
         if let Endpoint::Sim(_) = endpoint {
             return Err(io::Error::new(
@@ -221,34 +221,21 @@ impl System for Epoll {
                 "a simulated socket needs a port with the sim engine",
             ));
         }
-        let fd = fd(endpoint);
-        if sockopt::socket_type(fd)? != rustix::net::SocketType::STREAM {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "only stream sockets can be associated",
-            ));
-        }
-        if sockopt::socket_acceptconn(fd)? {
-            return Ok(Role::Listener);
-        }
-        match rustix::net::getpeername(fd) {
-            Ok(_) => Ok(Role::Connected),
-            Err(Errno::NOTCONN) => Ok(Role::Fresh),
-            // The peer has reset the connection already: the first operation will say so.
-            Err(Errno::INVAL) => Ok(Role::Connected),
-            Err(errno) => Err(errno.into()),
-        }
+        descriptor::nature(fd(endpoint))
     }
 
-    fn identity(&self, endpoint: &Endpoint) -> io::Result<(u64, u64)> {
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<(u64, u64)>> {
         let stat = rustix::fs::fstat(fd(endpoint))?;
-        Ok((stat.st_dev, stat.st_ino))
+        let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+        Ok(is_socket.then_some((stat.st_dev, stat.st_ino)))
     }
 
-    fn register(&self, endpoint: &Endpoint, token: u64) -> io::Result<()> {
+    fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()> {
         let fd = fd(endpoint);
-        rustix::io::ioctl_fionbio(fd, true)?;
-        epoll::add(
+        if nature != Nature::Watched {
+            rustix::io::ioctl_fionbio(fd, true)?;
+        }
+        let added = epoll::add(
             &self.epoll,
             fd,
             epoll::EventData::new_u64(token),
@@ -257,8 +244,13 @@ impl System for Epoll {
                 | epoll::EventFlags::PRI
                 | epoll::EventFlags::RDHUP
                 | epoll::EventFlags::ET,
-        )?;
-        Ok(())
+        );
+        match added {
+            Err(Errno::PERM) => Err(descriptor::unsupported(
+                "this descriptor is always ready: there is nothing to wait for",
+            )),
+            result => Ok(result?),
+        }
     }
 
     fn deregister(&self, endpoint: &Endpoint) {
@@ -347,12 +339,12 @@ impl System for Epoll {
         .map_err(|refusal| name_reset(fd(endpoint), refusal))
     }
 
-    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<SocketAddr>), Refusal> {
+    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<Address>), Refusal> {
         let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
         loop {
             match retry(|| rustix::net::acceptfrom_with(fd(endpoint), flags)) {
                 Ok((fd, from)) => {
-                    let peer = from.and_then(|address| SocketAddr::try_from(address).ok());
+                    let peer = from.and_then(Address::from_system);
                     return Ok((Endpoint::Os(fd), peer));
                 }
                 // A client that gave up while it was queued is not this accept's (AX-9).
@@ -362,7 +354,11 @@ impl System for Epoll {
         }
     }
 
-    fn connect(&self, endpoint: &Endpoint, to: &SocketAddr) -> Result<(), Refusal> {
+    fn connect(&self, endpoint: &Endpoint, to: &Address) -> Result<(), Refusal> {
+        let Some(address) = to.to_system() else {
+            return Err(Refusal::Failed(Status::INVALID_ADDRESS_COMPONENT));
+        };
+        let to = &address;
         let mut result = rustix::net::connect(fd(endpoint), to);
         if result == Err(Errno::CONNABORTED) {
             // What Linux says once after an earlier attempt failed; then it begins anew (CE-3).
@@ -371,6 +367,8 @@ impl System for Epoll {
         match result {
             // An interrupted connect goes on in the background, as an unfinished one does.
             Err(Errno::INTR) => Err(Refusal::NotReady),
+            // A Unix listener with a full backlog, whose room nobody would report.
+            Err(Errno::AGAIN) => Err(Refusal::Failed(Status::CONNECTION_REFUSED)),
             result => result.map_err(refusal),
         }
     }
@@ -387,6 +385,53 @@ impl System for Epoll {
             Err(Errno::NOTCONN) => Err(Refusal::NotReady),
             Err(errno) => Err(refusal(errno)),
         }
+    }
+
+    fn recv_datagram(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<Received, Refusal> {
+        retry(|| datagram::recv(fd(endpoint), into))
+    }
+
+    fn send_datagram(
+        &self,
+        endpoint: &Endpoint,
+        from: &[Segment],
+        to: Option<&Address>,
+    ) -> Result<(), Refusal> {
+        let fd = fd(endpoint);
+        let send = || datagram::send(fd, from, to).map_err(refusal);
+        match send() {
+            // A Unix socket's queue that is full makes no report unless it is the peer's.
+            Err(Refusal::NotReady)
+                if to.is_some_and(|to| to.unix().is_some())
+                    && descriptor::look(fd).is_ok_and(|ready| ready.writable) =>
+            {
+                match send() {
+                    Err(Refusal::NotReady) => Err(Refusal::Failed(Status::INSUFFICIENT_RESOURCES)),
+                    result => result,
+                }
+            }
+            result => result,
+        }
+    }
+
+    fn sent_back(&self, endpoint: &Endpoint) -> Option<Status> {
+        datagram::sent_back(fd(endpoint)).map(|errno| Status::from_errno(errno.raw_os_error()))
+    }
+
+    fn set_sent_back(&self, endpoint: &Endpoint, on: bool) -> io::Result<()> {
+        datagram::set_sent_back(fd(endpoint), on)
+    }
+
+    fn read(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal> {
+        retry(|| descriptor::read(fd(endpoint), into))
+    }
+
+    fn write(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        retry(|| descriptor::write(fd(endpoint), from))
+    }
+
+    fn look(&self, endpoint: &Endpoint) -> Result<Ready, Refusal> {
+        retry(|| descriptor::look(fd(endpoint)))
     }
 
     fn shutdown_send(&self, endpoint: &Endpoint) -> Result<(), Refusal> {

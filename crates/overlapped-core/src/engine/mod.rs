@@ -7,6 +7,12 @@
 //!   on sim     x        x        x       -         x         x           x         x
 //! iocp         x        x        x       -         -         -           -         -
 //!
+//!             recv-from  send-to  ready      of a pipe: recv  recv-zero  send
+//! readiness       x         x       x                     x        x        x
+//!   on epoll      x         x       x                     x        x        x
+//!   on sim        -         -       -                     -        -        -
+//! iocp            -         -       -                     -        -        -
+//!
 //!             read  write  append  sync  open  close
 //! files        x      x      x      x     x      x
 //!   directly   x      -      -      -     -      -
@@ -30,6 +36,10 @@
 //! skeleton so far.
 
 #[cfg(target_os = "linux")]
+mod datagram;
+#[cfg(target_os = "linux")]
+mod descriptor;
+#[cfg(target_os = "linux")]
 pub(crate) mod epoll;
 #[cfg(target_os = "linux")]
 pub(crate) mod files;
@@ -45,4 +55,4 @@ pub mod sim;
 mod system;
 
 #[cfg(target_os = "linux")]
-pub(crate) use system::{Chosen, Readiness, Refusal, Role, System};
+pub(crate) use system::{Chosen, Nature, Readiness, Received, Refusal, Role, System};

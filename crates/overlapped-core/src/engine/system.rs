@@ -1,16 +1,15 @@
 //! What the readiness engine needs of a system.
 
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::epoll::Epoll;
 #[cfg(feature = "sim")]
 use super::sim::Simulated;
-use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
+use crate::{Address, Ready, Status};
 
 /// The system of a port. Not a box of `dyn System`: each transfer goes through here, and without
 /// the simulation there is only one it can be.
@@ -31,14 +30,36 @@ impl Chosen {
     }
 }
 
+/// What can be done with an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nature {
+    /// A stream socket.
+    Stream,
+    /// A datagram socket.
+    Datagram,
+    /// An end of a pipe, or a FIFO.
+    Pipe { reads: bool, writes: bool },
+    /// Anything else that can be waited for. It is watched, and left as it is.
+    Watched,
+}
+
+/// What a receive of a datagram brought.
+pub(crate) struct Received {
+    pub(crate) bytes: usize,
+    /// The datagram was longer.
+    pub(crate) truncated: bool,
+    /// Where it came from; `None` if that has no address.
+    pub(crate) from: Option<Address>,
+}
+
 /// What a socket is when it is associated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// Listens.
     Listener,
-    /// A stream that is connected.
+    /// Is connected.
     Connected,
-    /// A stream that may yet connect.
+    /// May yet connect.
     Fresh,
 }
 
@@ -75,13 +96,14 @@ pub(crate) trait System: Send + Sync {
     fn now(&self) -> u64;
 
     /// What the socket is. Refuses an endpoint that is not of this system's kind.
-    fn role(&self, endpoint: &Endpoint) -> io::Result<Role>;
+    fn role(&self, endpoint: &Endpoint) -> io::Result<(Nature, Role)>;
 
-    /// What all duplicates of a socket have in common, and no other socket (PO-6).
-    fn identity(&self, endpoint: &Endpoint) -> io::Result<(u64, u64)>;
+    /// What all duplicates of a socket have in common, and no other socket (PO-6). `None` if there
+    /// is no such thing: the two ends of a pipe share an inode, and all eventfds one.
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<(u64, u64)>>;
 
     /// Begins to report the socket's readiness, under `token`; from now on its calls never wait.
-    fn register(&self, endpoint: &Endpoint, token: u64) -> io::Result<()>;
+    fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()>;
 
     /// Ends that. Reports under way may still arrive.
     fn deregister(&self, endpoint: &Endpoint);
@@ -115,13 +137,53 @@ pub(crate) trait System: Send + Sync {
         Err(Refusal::Failed(Status::NOT_SUPPORTED))
     }
 
-    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<SocketAddr>), Refusal>;
+    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<Address>), Refusal>;
 
     /// Begins to connect; `Ok` if that finished at once.
-    fn connect(&self, endpoint: &Endpoint, to: &SocketAddr) -> Result<(), Refusal>;
+    fn connect(&self, endpoint: &Endpoint, to: &Address) -> Result<(), Refusal>;
 
     /// How a connect that was begun stands.
     fn connected(&self, endpoint: &Endpoint) -> Result<(), Refusal>;
+
+    /// Fills the segments from one datagram.
+    fn recv_datagram(&self, _: &Endpoint, _into: &[Segment]) -> Result<Received, Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
+
+    /// Sends the segments as one datagram, to the peer or to an address.
+    fn send_datagram(
+        &self,
+        _: &Endpoint,
+        _from: &[Segment],
+        _to: Option<&Address>,
+    ) -> Result<(), Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
+
+    /// Fetches the errors that datagrams have brought back; the first.
+    fn sent_back(&self, _: &Endpoint) -> Option<Status> {
+        None
+    }
+
+    /// Whether there are such errors for a socket that is not connected.
+    fn set_sent_back(&self, _: &Endpoint, _on: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Reads from a pipe.
+    fn read(&self, _: &Endpoint, _into: &[Segment]) -> Result<usize, Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
+
+    /// Writes to a pipe.
+    fn write(&self, _: &Endpoint, _from: &[Segment]) -> Result<usize, Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
+
+    /// What the endpoint is ready for now, its level and not its edges.
+    fn look(&self, _: &Endpoint) -> Result<Ready, Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
 
     /// Tells the peer that nothing more will be sent.
     fn shutdown_send(&self, endpoint: &Endpoint) -> Result<(), Refusal>;

@@ -26,19 +26,18 @@ pub use list::OperationList;
 pub use start::{Outcome, Refused, ShutdownHow, Token};
 
 use std::any::Any;
-use std::net::SocketAddr;
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::Status;
 use crate::endpoint::Endpoint;
 #[cfg(target_os = "linux")]
 use crate::pool::PooledBuffer;
 #[cfg(target_os = "linux")]
 use crate::port::timers::{Beat, Key};
+use crate::{Address, Ready, Status};
 use list::Link;
 
 /// What an operation does.
@@ -49,10 +48,18 @@ pub enum Kind {
     Recv,
     /// Receives into a buffer of the port's pool, bound when the data is there.
     RecvPooled,
+    /// Receives one datagram, and its sender's address.
+    RecvFrom,
     /// Completes when there is something to receive, and receives nothing (IO-4).
     RecvZero,
     /// Sends all of its bytes (IO-7).
     Send,
+    /// Sends one datagram to an address.
+    SendTo,
+    /// Completes when the descriptor can be read from; moves nothing.
+    Readable,
+    /// Completes when the descriptor can be written to; moves nothing.
+    Writable,
     /// Accepts a connection.
     Accept,
     /// Accepts a connection and receives its first data (AX-4).
@@ -87,7 +94,12 @@ impl Kind {
     pub(crate) fn is_send_side(self) -> bool {
         matches!(
             self,
-            Kind::Send | Kind::SendFile | Kind::Connect | Kind::Disconnect
+            Kind::Send
+                | Kind::SendTo
+                | Kind::SendFile
+                | Kind::Connect
+                | Kind::Disconnect
+                | Kind::Writable
         )
     }
 }
@@ -174,7 +186,8 @@ pub struct Header {
 /// started, and kept.
 #[derive(Default)]
 struct Extra {
-    peer: Option<SocketAddr>,
+    peer: Option<Address>,
+    ready: Ready,
     accepted: Option<Endpoint>,
     /// How long it may be under way on a socket or file.
     timeout: Option<Duration>,
@@ -224,12 +237,19 @@ impl Header {
             self.segments.len() < 2 || self.segments.iter().all(|segment| !segment.is_empty()),
             "several segments with empty ones among them could make a call of no bytes"
         );
-        if matches!(kind, Kind::Accept | Kind::AcceptRecv) {
+        if matches!(
+            kind,
+            Kind::Accept | Kind::AcceptRecv | Kind::RecvFrom | Kind::Readable | Kind::Writable
+        ) {
             // Now, so that completing needs no memory.
             self.extra();
         }
         if let Some(extra) = &mut self.extra {
             extra.accepted = None;
+            extra.ready = Ready::default();
+            if kind == Kind::RecvFrom {
+                extra.peer = None;
+            }
             #[cfg(target_os = "linux")]
             if kind != Kind::Timer {
                 extra.beat = None;
@@ -256,14 +276,26 @@ impl Header {
         self.bytes
     }
 
-    /// The address to connect to, or that an accepted connection came from.
-    pub fn peer(&self) -> Option<SocketAddr> {
-        self.extra.as_ref()?.peer
+    /// The address to connect or send to, or that a connection or datagram came from.
+    pub fn peer(&self) -> Option<&Address> {
+        self.extra.as_ref()?.peer.as_ref()
     }
 
-    /// Sets the address to connect to.
-    pub fn set_peer(&mut self, peer: Option<SocketAddr>) {
+    /// Sets the address to connect or send to.
+    pub fn set_peer(&mut self, peer: Option<Address>) {
         self.extra().peer = peer;
+    }
+
+    /// What a readiness operation found.
+    pub fn ready(&self) -> Ready {
+        self.extra
+            .as_ref()
+            .map_or(Ready::default(), |extra| extra.ready)
+    }
+
+    #[cfg(target_os = "linux")]
+    pub(crate) fn set_ready(&mut self, ready: Ready) {
+        self.extra().ready = ready;
     }
 
     /// What the face gave to be kept with the operation.
@@ -352,10 +384,8 @@ impl Header {
         self.bytes += bytes;
     }
 
-    pub(crate) fn set_accepted(&mut self, endpoint: Endpoint, peer: Option<SocketAddr>) {
-        let extra = self.extra();
-        extra.accepted = Some(endpoint);
-        extra.peer = peer;
+    pub(crate) fn set_accepted(&mut self, endpoint: Endpoint) {
+        self.extra().accepted = Some(endpoint);
     }
 }
 

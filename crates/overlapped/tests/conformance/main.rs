@@ -17,7 +17,13 @@ mod cx_cancel_close;
 mod dx_disconnect;
 mod gq_get;
 #[cfg(target_os = "linux")]
+mod io_datagrams;
+#[cfg(target_os = "linux")]
 mod io_files;
+#[cfg(target_os = "linux")]
+mod io_local;
+#[cfg(target_os = "linux")]
+mod io_ready;
 mod io_transfer;
 mod pk_packet;
 mod po_port;

@@ -25,13 +25,15 @@ fn po_1_any_concurrency_value_makes_a_port() {
 }
 
 #[test]
-fn po_5_what_is_no_stream_socket_is_refused_with_a_reason() {
+fn po_5_what_cannot_be_waited_for_is_refused_with_a_reason() {
     let port: Port = CompletionPort::new(1).unwrap();
-    let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
-    let refused = port.associate(socket2::Socket::from(udp), 3).unwrap_err();
+    let file = std::fs::File::open("/proc/self/exe").unwrap();
+    let refused = port
+        .associate(std::os::fd::OwnedFd::from(file), 3)
+        .unwrap_err();
     assert_eq!(refused.error.kind(), std::io::ErrorKind::Unsupported);
     assert_eq!(refused.key, 3);
-    assert!(refused.to_string().contains("stream"), "{refused}");
+    assert!(refused.to_string().contains("associate_file"), "{refused}");
 }
 
 #[test]

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
 use std::os::windows::io::{AsRawSocket, OwnedSocket};
 use std::ptr::{null, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -17,9 +16,9 @@ use windows_sys::Win32::Networking::WinSock::{
 use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 
 use super::port::PortInner;
-use crate::Status;
 use crate::endpoint::Endpoint;
 use crate::operation::{Kind, Operation, Refused, ShutdownHow, Token};
+use crate::{Address, Status};
 
 /// A socket that is associated with a port. Cloning gives another handle to the same socket.
 #[derive(Clone)]
@@ -282,7 +281,7 @@ impl Socket {
     /// # Errors
     ///
     /// When the socket is closed.
-    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+    pub fn local_addr(&self) -> io::Result<Address> {
         self.address(|socket| socket.local_addr())
     }
 
@@ -291,18 +290,21 @@ impl Socket {
     /// # Errors
     ///
     /// When the socket is closed or not connected.
-    pub fn peer_addr(&self) -> io::Result<SocketAddr> {
+    pub fn peer_addr(&self) -> io::Result<Address> {
         self.address(|socket| socket.peer_addr())
     }
 
     fn address(
         &self,
         ask: impl FnOnce(socket2::SockRef<'_>) -> io::Result<socket2::SockAddr>,
-    ) -> io::Result<SocketAddr> {
+    ) -> io::Result<Address> {
         let address = self
             .with_endpoint(|Endpoint::Os(socket)| ask(socket2::SockRef::from(socket)))
             .map_err(Status::to_error)??;
         let unknown = || io::Error::new(io::ErrorKind::Unsupported, "not an internet address");
-        address.as_socket().ok_or_else(unknown)
+        address
+            .as_socket()
+            .map(Address::Internet)
+            .ok_or_else(unknown)
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
                 .expect("an attempt has a first operation");
             operation.set_peer(peer);
             if operation.kind() == Kind::Accept {
-                operation.set_accepted(endpoint, peer);
+                operation.set_accepted(endpoint);
                 operation.finish(Status::SUCCESS, 0);
                 turn.done.push(operation);
             } else {

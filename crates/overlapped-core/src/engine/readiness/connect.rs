@@ -19,7 +19,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
                 .operations
                 .first()
                 .expect("an attempt has a first operation");
-            let to = first.peer().expect("a connect has an address");
+            let to = first.peer().expect("a connect has an address").clone();
             turn.socket.set_phase(Phase::Connecting);
             turn.socket.begin_anew();
             turn.system.connect(turn.endpoint, &to)

@@ -16,7 +16,7 @@ pub(crate) struct Registered {
     endpoint: Option<Endpoint>,
     port: Arc<PortInner>,
     token: u64,
-    identity: (u64, u64),
+    identity: Option<(u64, u64)>,
     /// Whether it is one of the port's sockets; a connection whose first data is awaited is not yet.
     counted: bool,
 }
@@ -49,11 +49,13 @@ impl Registered {
             Ok(identity) => identity,
             Err(error) => return Err((error, endpoint)),
         };
-        if !ASSOCIATED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(identity)
-        {
+        let own = identity.is_none_or(|identity| {
+            ASSOCIATED
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .insert(identity)
+        });
+        if !own {
             let error = io::Error::new(
                 io::ErrorKind::InvalidInput,
                 "the socket, or a duplicate of it, is associated with a port already; \
@@ -115,9 +117,11 @@ impl Drop for Registered {
     }
 }
 
-fn forget(identity: (u64, u64)) {
-    ASSOCIATED
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .remove(&identity);
+fn forget(identity: Option<(u64, u64)>) {
+    if let Some(identity) = identity {
+        ASSOCIATED
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(&identity);
+    }
 }

@@ -4,10 +4,12 @@ use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering:
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Registered, SocketState};
-use super::{accept, connect, disconnect, recv, recv_pooled, send, send_file};
+use super::{
+    accept, connect, datagram, disconnect, pipe, ready, recv, recv_pooled, send, send_file,
+};
 use crate::Status;
 use crate::endpoint::Endpoint;
-use crate::engine::System;
+use crate::engine::{Nature, System};
 use crate::operation::{ItemList, Kind, OperationList, ReadyNode};
 use crate::pool::Size;
 
@@ -215,6 +217,9 @@ impl Side {
                 unparked: &mut served.unparked,
             };
             let attempt = match kind {
+                Kind::Readable | Kind::Writable => ready::attempt(&mut turn, kind),
+                _ if socket.nature() == Nature::Datagram => datagram::attempt(&mut turn, kind),
+                _ if socket.nature() != Nature::Stream => pipe::attempt(&mut turn, kind),
                 Kind::Recv => recv::attempt(&mut turn),
                 Kind::RecvZero => recv::attempt_zero(&mut turn),
                 Kind::RecvPooled => recv_pooled::attempt(&mut turn),

@@ -1,7 +1,6 @@
 //! A socket of a port: starting, cancelling, closing, and what it remembers.
 
 use std::io;
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
@@ -9,14 +8,14 @@ use overlapped_queue::Fifo;
 
 use super::side::{Lane, Served, Side};
 use super::{Direction, Registered};
-use crate::Status;
 use crate::endpoint::Endpoint;
-use crate::engine::Role;
+use crate::engine::{Nature, Role};
 use crate::operation::{
     Item, ItemList, Kind, Operation, OperationList, Outcome, Place, ReadyNode, Refused,
     ShutdownHow, Token,
 };
 use crate::port::{Due, PortInner};
+use crate::{Address, Status};
 
 /// How far a socket is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +41,10 @@ const SEND_SHUT: u8 = 4;
 const SAW_END: u8 = 8;
 /// The send lane is to be ended by a shutdown once it is empty.
 const SHUT_WHEN_DRAINED: u8 = 16;
+/// Receives do not tell of datagrams that came back.
+const IGNORES_SENT_BACK: u8 = 32;
+/// The system was told whether datagrams that came back are wanted.
+const ASKED_FOR_SENT_BACK: u8 = 64;
 
 pub(crate) struct SocketState {
     port: Arc<PortInner>,
@@ -51,6 +54,7 @@ pub(crate) struct SocketState {
     send: Side,
     phase: AtomicU8,
     flags: AtomicU8,
+    nature: Nature,
     /// The failure that ended the connection; Linux reports it once, the model for ever (IO-14).
     broken: AtomicI32,
     part: Part,
@@ -71,18 +75,22 @@ impl SocketState {
         port: &Arc<PortInner>,
         endpoint: Endpoint,
     ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
-        let phase = match port.system().role(&endpoint) {
-            Ok(Role::Listener) => Phase::Listener,
-            Ok(Role::Connected) => Phase::Connected,
-            Ok(Role::Fresh) => Phase::Fresh,
+        let (nature, role) = match port.system().role(&endpoint) {
+            Ok(both) => both,
             Err(error) => return Err((error, endpoint)),
         };
-        Self::register(port, endpoint, phase, None)
+        let phase = match role {
+            Role::Listener => Phase::Listener,
+            Role::Connected => Phase::Connected,
+            Role::Fresh => Phase::Fresh,
+        };
+        Self::register(port, endpoint, nature, phase, None)
     }
 
     fn register(
         port: &Arc<PortInner>,
         endpoint: Endpoint,
+        nature: Nature,
         phase: Phase,
         listener: Option<Weak<SocketState>>,
     ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
@@ -101,14 +109,15 @@ impl SocketState {
             send: Side::new(Direction::Send, registered.clone()),
             phase: AtomicU8::new(phase as u8),
             flags: AtomicU8::new(0),
+            nature,
             broken: AtomicI32::new(0),
             part,
         });
         // The table first: a report that finds no socket is lost, and an edge comes only once.
         port.table().insert(registered.token(), &socket);
-        if let Err(error) = port
-            .system()
-            .register(registered.endpoint(), registered.token())
+        if let Err(error) =
+            port.system()
+                .register(registered.endpoint(), registered.token(), nature)
         {
             socket.recv.lock().registered = None;
             socket.send.lock().registered = None;
@@ -183,7 +192,8 @@ impl SocketState {
         let alone = lane.operations.is_empty();
         lane.operations.push(operation);
         if alone {
-            let try_now = direction == Direction::Send || side.is_ready() || !side.arm();
+            let looks = kind == Kind::Readable;
+            let try_now = direction == Direction::Send || looks || side.is_ready() || !side.arm();
             if try_now {
                 let mut served = side.serve(self, &mut lane);
                 drop(lane);
@@ -224,7 +234,14 @@ impl SocketState {
             return Err(status);
         }
         let phase = self.phase();
+        if matches!(kind, Kind::Readable | Kind::Writable) {
+            return Ok(());
+        }
+        if self.nature != Nature::Stream {
+            return self.admit_other(kind);
+        }
         match kind {
+            Kind::RecvFrom | Kind::SendTo => Err(Status::NOT_SUPPORTED),
             Kind::Recv | Kind::RecvPooled | Kind::RecvZero if phase != Phase::Connected => {
                 Err(Status::INVALID_CONNECTION)
             }
@@ -258,6 +275,31 @@ impl SocketState {
             | Kind::AcceptRecv => Ok(()),
             _ => Err(Status::INVALID_PARAMETER),
         }
+    }
+
+    /// The same for what is no stream of a socket.
+    #[cold]
+    fn admit_other(&self, kind: Kind) -> Result<(), Status> {
+        match (self.nature, kind) {
+            (Nature::Datagram, Kind::Recv | Kind::RecvFrom | Kind::RecvZero) => {
+                if self.has(RECV_SHUT) {
+                    return Err(Status::PIPE_DISCONNECTED);
+                }
+            }
+            (Nature::Datagram, Kind::Send | Kind::SendTo) => {
+                if self.has(SEND_SHUT) {
+                    return Err(Status::PIPE_DISCONNECTED);
+                }
+                if kind == Kind::Send && self.phase() != Phase::Connected {
+                    return Err(Status::INVALID_CONNECTION);
+                }
+            }
+            (Nature::Datagram, Kind::Connect) => {}
+            (Nature::Pipe { reads: true, .. }, Kind::Recv | Kind::RecvZero) => {}
+            (Nature::Pipe { writes: true, .. }, Kind::Send) => {}
+            _ => return Err(Status::NOT_SUPPORTED),
+        }
+        Ok(())
     }
 
     /// What serving a side brought, as items for the port's queue. No lane is held.
@@ -381,7 +423,13 @@ impl SocketState {
         done: &mut OperationList,
     ) {
         let listener = Some(Arc::downgrade(self));
-        let child = match Self::register(&self.port, endpoint, Phase::Connected, listener) {
+        let child = match Self::register(
+            &self.port,
+            endpoint,
+            Nature::Stream,
+            Phase::Connected,
+            listener,
+        ) {
             Ok(child) => child,
             Err(_) => {
                 operation.finish(Status::INSUFFICIENT_RESOURCES, 0);
@@ -414,8 +462,7 @@ impl SocketState {
             && operation.status().is_success()
             && let Some(registered) = Arc::into_inner(registered)
         {
-            let peer = operation.peer();
-            operation.set_accepted(registered.into_endpoint(), peer);
+            operation.set_accepted(registered.into_endpoint());
         }
         done.push(operation);
         self.leave_listener();
@@ -565,7 +612,7 @@ impl SocketState {
     fn ended(&self, operations: OperationList, status: Status) -> ItemList {
         let mut done = OperationList::new();
         for mut operation in operations {
-            if operation.kind() == Kind::Connect {
+            if operation.kind() == Kind::Connect && self.nature == Nature::Stream {
                 // The attempt goes on in the system, so the socket is of no use any more.
                 self.note_failure(Status::CONNECTION_ABORTED);
             }
@@ -662,6 +709,10 @@ impl SocketState {
         match Arc::try_unwrap(ours) {
             Ok(registered) => {
                 self.flags.fetch_or(CLOSED, SeqCst);
+                if self.has(ASKED_FOR_SENT_BACK) {
+                    let system = self.port.system();
+                    let _ = system.set_sent_back(registered.endpoint(), false);
+                }
                 Some(registered.into_endpoint())
             }
             Err(shared) => {
@@ -676,6 +727,9 @@ impl SocketState {
     pub(crate) fn shutdown(self: &Arc<Self>, how: ShutdownHow) -> Result<(), Status> {
         if self.has(CLOSED) {
             return Err(Status::INVALID_HANDLE);
+        }
+        if !matches!(self.nature, Nature::Stream | Nature::Datagram) {
+            return Err(Status::NOT_SUPPORTED);
         }
         if self.phase() != Phase::Connected {
             return Err(Status::INVALID_CONNECTION);
@@ -703,6 +757,72 @@ impl SocketState {
     }
 
     // ---- what the socket remembers -------------------------------------------------------------
+
+    pub(crate) fn nature(&self) -> Nature {
+        self.nature
+    }
+
+    /// Whether receives say nothing of datagrams that came back (IO-13).
+    pub(super) fn ignores_sent_back(&self) -> bool {
+        self.has(IGNORES_SENT_BACK)
+    }
+
+    /// Before the first datagram is moved: what comes back is wanted (IO-13). Not earlier, since a
+    /// socket that is only watched has nobody to fetch it.
+    pub(super) fn ask_for_sent_back(&self, endpoint: &Endpoint) {
+        if !self.has(ASKED_FOR_SENT_BACK)
+            && self.flags.fetch_or(ASKED_FOR_SENT_BACK, SeqCst) & ASKED_FOR_SENT_BACK == 0
+        {
+            // Where it is refused, only connected sockets are told.
+            let _ = self.port.system().set_sent_back(endpoint, true);
+        }
+    }
+
+    /// Whether receives tell of datagrams that came back.
+    pub(crate) fn set_sent_back(&self, told: bool) -> io::Result<()> {
+        if self.nature != Nature::Datagram {
+            return Err(Status::NOT_SUPPORTED.to_error());
+        }
+        self.flags.fetch_or(ASKED_FOR_SENT_BACK, SeqCst);
+        if told {
+            self.flags.fetch_and(!IGNORES_SENT_BACK, SeqCst);
+        } else {
+            self.flags.fetch_or(IGNORES_SENT_BACK, SeqCst);
+        }
+        self.with_endpoint(|endpoint| self.port.system().set_sent_back(endpoint, told))
+            .map_err(Status::to_error)?
+    }
+
+    /// What it is and what it can do, for whoever asked for something else.
+    pub(crate) fn describe(&self) -> &'static str {
+        match (self.nature, self.phase()) {
+            (Nature::Stream, Phase::Listener) => {
+                "this is a listening socket; it can accept, accept_with_data and ready"
+            }
+            (Nature::Stream, _) => {
+                "this is a stream socket; it can recv, recv_zero, send, send_file, connect, \
+                 disconnect and ready, and the datagram operations it cannot"
+            }
+            (Nature::Datagram, _) => {
+                "this is a datagram socket; it can recv, recv_from, recv_zero, send, send_to, \
+                 connect and ready"
+            }
+            (
+                Nature::Pipe {
+                    reads: true,
+                    writes: false,
+                },
+                _,
+            ) => "this is a pipe's reading end; it can recv, recv_zero and ready",
+            (Nature::Pipe { reads: false, .. }, _) => {
+                "this is a pipe's writing end; it can send and ready"
+            }
+            (Nature::Pipe { .. }, _) => "this is a pipe; it can recv, recv_zero, send and ready",
+            (Nature::Watched, _) => {
+                "this descriptor can only be watched: wait with ready, then use it yourself"
+            }
+        }
+    }
 
     pub(super) fn is_listener(&self) -> bool {
         self.phase() == Phase::Listener
@@ -785,11 +905,11 @@ fn direction_of(id: u64) -> Direction {
 pub(crate) fn address(
     endpoint: &Endpoint,
     ask: impl Fn(&std::os::fd::OwnedFd) -> rustix::io::Result<rustix::net::SocketAddrAny>,
-) -> io::Result<SocketAddr> {
+) -> io::Result<Address> {
     match endpoint {
-        Endpoint::Os(fd) => SocketAddr::try_from(ask(fd)?)
-            .map_err(|_| io::Error::new(io::ErrorKind::Unsupported, "not an internet address")),
+        Endpoint::Os(fd) => Address::from_system(ask(fd)?)
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the socket has no address")),
         #[cfg(feature = "sim")]
-        Endpoint::Sim(socket) => Ok(socket.address()),
+        Endpoint::Sim(socket) => Ok(socket.address().into()),
     }
 }

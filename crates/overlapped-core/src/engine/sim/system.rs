@@ -1,14 +1,14 @@
 //! The network as the system that a port runs on.
 
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::Network;
 use super::node::{Id, Phase, What};
 use crate::endpoint::Endpoint;
-use crate::engine::{Readiness, Refusal, Role, System};
+use crate::engine::{Nature, Readiness, Refusal, Role, System};
 use crate::operation::Segment;
+use crate::{Address, Status};
 
 /// One port's view of the network.
 pub(crate) struct Simulated {
@@ -62,7 +62,7 @@ impl System for Simulated {
         self.network.lock().now
     }
 
-    fn role(&self, endpoint: &Endpoint) -> io::Result<Role> {
+    fn role(&self, endpoint: &Endpoint) -> io::Result<(Nature, Role)> {
         match endpoint {
             Endpoint::Sim(socket) if socket.network.same(&self.network) => {}
             _ => {
@@ -74,19 +74,23 @@ impl System for Simulated {
         }
         let mut state = self.network.lock();
         let node = state.node(id(endpoint)).expect("somebody holds it");
-        Ok(match &node.what {
+        let role = match &node.what {
             What::Listener(_) => Role::Listener,
             What::Stream(stream) if stream.phase == Phase::Connected => Role::Connected,
             What::Stream(_) => Role::Fresh,
-        })
+        };
+        Ok((Nature::Stream, role))
     }
 
-    fn identity(&self, endpoint: &Endpoint) -> io::Result<(u64, u64)> {
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<(u64, u64)>> {
         // The system's own device numbers are small.
-        Ok((u64::MAX - self.network.number(), id(endpoint) as u64))
+        Ok(Some((
+            u64::MAX - self.network.number(),
+            id(endpoint) as u64,
+        )))
     }
 
-    fn register(&self, endpoint: &Endpoint, token: u64) -> io::Result<()> {
+    fn register(&self, endpoint: &Endpoint, token: u64, _: Nature) -> io::Result<()> {
         let id = id(endpoint);
         let mut state = self.network.lock();
         let ratio = state.faults.register;
@@ -175,15 +179,19 @@ impl System for Simulated {
         self.call("send", endpoint, |state, id| state.send(id, from))
     }
 
-    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<SocketAddr>), Refusal> {
+    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<Address>), Refusal> {
         let (accepted, from) = self.call("accept", endpoint, |state, id| state.accept(id))?;
-        Ok((self.network.socket_of(accepted).into(), from))
+        Ok((
+            self.network.socket_of(accepted).into(),
+            from.map(Address::from),
+        ))
     }
 
-    fn connect(&self, endpoint: &Endpoint, to: &SocketAddr) -> Result<(), Refusal> {
-        self.call("connect", endpoint, |state, id| {
-            state.begin_connect(id, *to)
-        })
+    fn connect(&self, endpoint: &Endpoint, to: &Address) -> Result<(), Refusal> {
+        let Some(to) = to.internet() else {
+            return Err(Refusal::Failed(Status::NOT_SUPPORTED));
+        };
+        self.call("connect", endpoint, |state, id| state.begin_connect(id, to))
     }
 
     fn connected(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
@@ -228,7 +236,7 @@ mod tests {
         let system = network.system();
         let (socket, peer) = network.pair();
         let endpoint = Endpoint::Sim(socket);
-        system.register(&endpoint, 7).unwrap();
+        system.register(&endpoint, 7, Nature::Stream).unwrap();
         let mut reports = Vec::new();
         // The registration's own.
         system.wait(Some(Duration::ZERO), &mut |token, _| reports.push(token));
