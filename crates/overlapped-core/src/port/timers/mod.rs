@@ -11,10 +11,7 @@
 //! earliest deadline at most, and what is due when it comes back is part of its harvest, behind the
 //! I/O that it found. A deadline that is added while the leader waits disturbs it only if it is
 //! earlier than what the leader waits for. Two atomics decide that without the leader taking the
-//! mutex: `earliest`, and `until`, up to when the leader waits. Who adds writes `earliest` and then
-//! looks at `until`; the leader writes `until` and then looks at `earliest`; all of it sequentially
-//! consistent, so at least one sees the other. If both do, the leader's wait is cut short for
-//! nothing, which is always allowed. A port without timers pays for one such write a wait.
+//! mutex (`horizon.rs`); a port without timers pays for two exchanges a wait.
 //!
 //! # A deadline costs nothing until there is one
 //!
@@ -38,14 +35,16 @@
 //! time that has passed: nothing drifts.
 
 mod heap;
+mod horizon;
 
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use self::heap::Heap;
 pub(crate) use self::heap::Key;
+use self::horizon::{Horizon, NEVER};
 use crate::Status;
 use crate::engine::files::FileState;
 use crate::engine::readiness::SocketState;
@@ -63,16 +62,10 @@ pub(crate) enum Due {
     Linger(Weak<SocketState>),
 }
 
-/// No deadline.
-const NEVER: u64 = u64::MAX;
-
 /// Everything that a port does at a time.
 pub(crate) struct Timers {
     guarded: Mutex<Guarded>,
-    /// The earliest deadline, or [`NEVER`].
-    earliest: AtomicU64,
-    /// Up to when the leader waits; 0 while nobody does, [`NEVER`] while it looks.
-    until: AtomicU64,
+    horizon: Horizon,
 }
 
 struct Guarded {
@@ -92,8 +85,7 @@ impl Timers {
                 heap: Heap::new(NonZeroU64::MIN.saturating_add(number << 44)),
                 ended: false,
             }),
-            earliest: AtomicU64::new(NEVER),
-            until: AtomicU64::new(0),
+            horizon: Horizon::new(),
         }
     }
 
@@ -113,12 +105,7 @@ impl Timers {
             .heap
             .insert(at, due)
             .map_err(|due| (Status::INSUFFICIENT_RESOURCES, due))?;
-        if at >= self.earliest.load(Relaxed) {
-            return Ok((key, false));
-        }
-        self.earliest.store(at, SeqCst);
-        // Lowered, so that only one of those who are early sees to it.
-        let leader_is_late = self.until.fetch_min(at, SeqCst) > at;
+        let leader_is_late = at < self.horizon.earliest() && self.horizon.lower(at);
         Ok((key, leader_is_late))
     }
 
@@ -139,10 +126,7 @@ impl Timers {
     }
 
     fn note_earliest(&self, guarded: &Guarded) {
-        let earliest = guarded.heap.earliest().unwrap_or(NEVER);
-        if self.earliest.load(Relaxed) != earliest {
-            self.earliest.store(earliest, SeqCst);
-        }
+        self.horizon.set(guarded.heap.earliest().unwrap_or(NEVER));
     }
 
     /// The leader is about to wait for `timeout`: for how long it may.
@@ -154,21 +138,18 @@ impl Timers {
         if timeout == Some(Duration::ZERO) {
             return timeout;
         }
-        self.until.store(NEVER, SeqCst);
-        let earliest = self.earliest.load(SeqCst);
+        let earliest = self.horizon.approach();
         if earliest == NEVER {
             return timeout;
         }
-        self.until.store(earliest, SeqCst);
         let left = Duration::from_nanos(earliest.saturating_sub(now()));
         Some(timeout.map_or(left, |timeout| timeout.min(left)))
     }
 
     /// The leader is back. Whether anything can be due.
     pub(super) fn back(&self) -> bool {
-        // Nobody relies on it: who still sees the leader waiting interrupts it for nothing.
-        self.until.store(0, Relaxed);
-        self.earliest.load(SeqCst) != NEVER
+        self.horizon.retreat();
+        self.horizon.earliest() != NEVER
     }
 
     /// The port has ended: what is left, to be dropped without the lock.
