@@ -10,13 +10,11 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use load::prng::Prng;
+use load::stats::{median, median_interval};
 
 use crate::contenders::{Contender, Heap, Overlapped, Tokio};
-use crate::stats::{median, median_interval};
 
 mod contenders;
-#[path = "../../driver/src/stats.rs"]
-mod stats;
 
 const NAMES: [&str; 3] = ["binary heap", "tokio", "overlapped"];
 

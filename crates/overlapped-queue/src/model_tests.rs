@@ -905,3 +905,41 @@ fn completions_from_outside_are_handed_over() {
     rig.rest();
     assert_eq!(rig.got, [(1, 7), (0, 8)]);
 }
+
+/// When the next look is due is reckoned with the handlers that there were, not with those that
+/// there are.
+#[test]
+fn economy_handlers_that_become_slow_do_not_put_off_the_engine() {
+    let mut rig = economy(2, 2);
+    rig.get(0, None);
+    rig.get(1, None);
+    // Long enough for the watcher to have come to its longest interval.
+    for _ in 0..2000 {
+        rig.finish();
+        rig.rest();
+        rig.pass(Duration::from_micros(5));
+        let last = rig.got.last().unwrap().0;
+        rig.get(last, None);
+    }
+    // One thread is out, the other sleeps; what is queued lasts for long.
+    rig.finish();
+    rig.rest();
+    let worker = rig.got.last().unwrap().0;
+    for _ in 0..30 {
+        rig.post(Some(worker));
+    }
+    rig.finish();
+    let finished = rig.next_packet - 1;
+    let before = rig.now;
+    while !rig.got.iter().any(|(_, packet)| *packet == finished) {
+        rig.pass(Duration::from_millis(1));
+        for thread in 0..2 {
+            if matches!(rig.threads[thread], Doing::Out) {
+                rig.get(thread, None);
+            }
+        }
+        let waited = Duration::from_nanos(rig.now - before);
+        // It is found within two ticks, and then has what is queued before it, for two threads.
+        assert!(waited < Duration::from_millis(22), "not found: {waited:?}");
+    }
+}

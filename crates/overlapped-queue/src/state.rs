@@ -136,6 +136,7 @@ pub(crate) struct State<F: Fifo> {
     /// The watcher's current interval, and what it saw when it last looked.
     interval: Duration,
     taken_at_tick: u64,
+    harvests_at_tick: u64,
     moved_at: u64,
     /// The watcher disarmed itself because nothing moved, and nothing has moved since.
     quiet: bool,
@@ -173,6 +174,7 @@ impl<F: Fifo> State<F> {
             clock: 0,
             interval: TICK_MIN,
             taken_at_tick: 0,
+            harvests_at_tick: 0,
             moved_at: 0,
             quiet: false,
             handler_ns: 0,
@@ -630,6 +632,7 @@ impl<F: Fifo> State<F> {
     fn watch(&mut self, id: WorkerId) {
         self.watcher = Some(id);
         self.taken_at_tick = self.taken;
+        self.harvests_at_tick = self.harvests;
         self.moved_at = self.clock;
         self.interval = self.shortest_interval();
         self.presume_blocked();
@@ -652,6 +655,9 @@ impl<F: Fifo> State<F> {
     fn tick(&mut self) -> bool {
         let moved = self.taken != self.taken_at_tick;
         self.taken_at_tick = self.taken;
+        // Handlers that have become slower than they were measured put the next look off for long.
+        let unseen = self.leader.is_none() && self.harvests == self.harvests_at_tick;
+        self.harvests_at_tick = self.harvests;
         if moved {
             self.moved_at = self.clock;
         }
@@ -665,7 +671,10 @@ impl<F: Fifo> State<F> {
             if self.active >= self.config.concurrency {
                 self.presume_blocked();
             }
-            if self.active < self.config.concurrency && !moved {
+            if self.active < self.config.concurrency && (!moved || unseen) {
+                if unseen {
+                    self.taken_since_harvest = self.harvest_every;
+                }
                 self.interval = self.shortest_interval();
                 return true;
             }

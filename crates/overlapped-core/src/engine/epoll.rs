@@ -15,6 +15,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::num::NonZeroU64;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::slice;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -224,10 +225,13 @@ impl System for Epoll {
         descriptor::nature(fd(endpoint))
     }
 
-    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<(u64, u64)>> {
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>> {
         let stat = rustix::fs::fstat(fd(endpoint))?;
-        let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
-        Ok(is_socket.then_some((stat.st_dev, stat.st_ino)))
+        // All sockets are on one device, so the inode alone tells them apart.
+        Ok(match FileType::from_raw_mode(stat.st_mode) {
+            FileType::Socket => NonZeroU64::new(stat.st_ino),
+            _ => None,
+        })
     }
 
     fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()> {

@@ -1,6 +1,7 @@
 //! What the readiness engine needs of a system.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -100,7 +101,7 @@ pub(crate) trait System: Send + Sync {
 
     /// What all duplicates of a socket have in common, and no other socket (PO-6). `None` if there
     /// is no such thing: the two ends of a pipe share an inode, and all eventfds one.
-    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<(u64, u64)>>;
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>>;
 
     /// Begins to report the socket's readiness, under `token`; from now on its calls never wait.
     fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()>;

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
+use std::num::NonZeroU64;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 
 use crate::endpoint::Endpoint;
@@ -9,14 +10,14 @@ use crate::port::PortInner;
 
 /// Every associated socket of the process, by what its duplicates share: a socket belongs to one
 /// port, whichever descriptor names it (PO-6, PO-9).
-static ASSOCIATED: LazyLock<Mutex<HashSet<(u64, u64)>>> = LazyLock::new(Mutex::default);
+static ASSOCIATED: LazyLock<Mutex<HashSet<NonZeroU64>>> = LazyLock::new(Mutex::default);
 
 /// An endpoint that reports to a port. Dropping it ends the registration and closes the socket.
 pub(crate) struct Registered {
     endpoint: Option<Endpoint>,
     port: Arc<PortInner>,
     token: u64,
-    identity: Option<(u64, u64)>,
+    identity: Option<NonZeroU64>,
     /// Whether it is one of the port's sockets; a connection whose first data is awaited is not yet.
     counted: bool,
 }
@@ -117,7 +118,7 @@ impl Drop for Registered {
     }
 }
 
-fn forget(identity: Option<(u64, u64)>) {
+fn forget(identity: Option<NonZeroU64>) {
     if let Some(identity) = identity {
         ASSOCIATED
             .lock()

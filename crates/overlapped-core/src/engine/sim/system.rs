@@ -1,6 +1,7 @@
 //! The network as the system that a port runs on.
 
 use std::io;
+use std::num::NonZeroU64;
 use std::time::Duration;
 
 use super::Network;
@@ -82,12 +83,10 @@ impl System for Simulated {
         Ok((Nature::Stream, role))
     }
 
-    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<(u64, u64)>> {
-        // The system's own device numbers are small.
-        Ok(Some((
-            u64::MAX - self.network.number(),
-            id(endpoint) as u64,
-        )))
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>> {
+        // The system's own inodes are small.
+        let number = 1 << 63 | self.network.number() << 32 | id(endpoint) as u64;
+        Ok(NonZeroU64::new(number))
     }
 
     fn register(&self, endpoint: &Endpoint, token: u64, _: Nature) -> io::Result<()> {
