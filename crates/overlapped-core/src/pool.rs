@@ -263,17 +263,26 @@ impl Chunk {
 /// What a receive from the port's pool brought: derefs to the bytes. Dropping it gives the buffer
 /// back to the pool.
 pub struct PooledBuffer {
-    /// `None` only while it is being dropped.
+    /// `None` while it is being dropped, and where there is none.
     chunk: Option<Box<Chunk>>,
 }
 
 impl PooledBuffer {
+    /// No buffer: the operation's place for one, while it has none.
+    pub(crate) const NONE: PooledBuffer = PooledBuffer { chunk: None };
+
+    /// Takes it, if there is one.
+    pub(crate) fn take(&mut self) -> Option<PooledBuffer> {
+        let chunk = self.chunk.take()?;
+        Some(PooledBuffer { chunk: Some(chunk) })
+    }
+
     fn chunk(&self) -> &Chunk {
-        self.chunk.as_ref().expect("only dropping takes it")
+        self.chunk.as_ref().expect("users get real ones")
     }
 
     fn chunk_mut(&mut self) -> &mut Chunk {
-        self.chunk.as_mut().expect("only dropping takes it")
+        self.chunk.as_mut().expect("users get real ones")
     }
 
     pub(crate) fn size(&self) -> Size {

@@ -17,7 +17,6 @@ pub(crate) struct Memory<T> {
     pub(crate) header: Header,
     pub(crate) buffer: Buffer,
     /// What a transmit sends after the file.
-    pub(crate) tail: Option<Box<Buffer>>,
     pub(crate) user: T,
 }
 
@@ -37,7 +36,6 @@ impl<T> Memory<T> {
         Box::new(Memory {
             header: Header::new(release::<T>),
             buffer,
-            tail: None,
             user,
         })
     }
@@ -67,10 +65,13 @@ impl<T> Memory<T> {
     /// the file.
     #[cfg(target_os = "linux")]
     pub(crate) fn prepare_transmit(&mut self, tail: Buffer) -> usize {
-        let tail = self.tail.insert(Box::new(tail));
-        let pieces = contents(&self.buffer).chain(contents(tail));
+        // In its place for as long as the operation is under way.
+        let tail = Box::new(tail);
+        let head: Vec<Segment> = contents(&self.buffer).collect();
+        let pieces = head.iter().copied().chain(contents(&tail));
         self.header.prepare(Kind::SendFile, pieces);
-        contents(&self.buffer).count()
+        self.header.keep(Some(tail));
+        head.len()
     }
 
     /// After the packet: makes what a receive brought the buffer's content.

@@ -144,10 +144,9 @@ impl<T> Operation<T> {
     /// place.
     #[cfg(target_os = "linux")]
     pub fn take_tail(&mut self) -> Buffer {
-        self.memory
-            .tail
-            .take()
-            .map_or_else(Buffer::default, |tail| *tail)
+        let kept = self.memory.header.keep(None);
+        let tail = kept.and_then(|kept| kept.downcast::<Buffer>().ok());
+        tail.map_or_else(Buffer::default, |tail| *tail)
     }
 
     /// The internet address that the datagram came from, after a

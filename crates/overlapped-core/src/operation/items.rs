@@ -71,6 +71,8 @@ const STREAK: u32 = 16;
 pub(crate) struct ItemList {
     packets: Chain,
     ready: Chain,
+    /// Of both together.
+    len: usize,
     /// Packets that have left since a side did.
     streak: u32,
     owns: PhantomData<Item>,
@@ -95,12 +97,14 @@ impl ItemList {
             self.ready
                 .push(NonNull::new_unchecked(node.cast_mut()).cast());
         }
+        self.len += 1;
     }
 }
 
 impl From<OperationList> for ItemList {
     fn from(mut operations: OperationList) -> Self {
         let mut items = ItemList::default();
+        items.len = operations.len();
         items.packets.append(&mut operations.chain);
         items
     }
@@ -111,6 +115,7 @@ impl Default for ItemList {
         ItemList {
             packets: Chain::EMPTY,
             ready: Chain::EMPTY,
+            len: 0,
             streak: 0,
             owns: PhantomData,
         }
@@ -123,7 +128,10 @@ impl Fifo for ItemList {
     fn push(&mut self, item: Item) {
         match item {
             // SAFETY: as in `OperationList::push`.
-            Item::Packet(operation) => unsafe { self.packets.push(Link::of(operation)) },
+            Item::Packet(operation) => unsafe {
+                self.packets.push(Link::of(operation));
+                self.len += 1;
+            },
             // SAFETY: an item that was taken out is put back by the thread that took it, before it
             // cleared the bit.
             Item::Ready(socket, direction, _) => unsafe { self.push_ready(socket, direction) },
@@ -131,12 +139,13 @@ impl Fifo for ItemList {
     }
 
     fn pop(&mut self) -> Option<Item> {
-        let link = match (self.ready.len, self.streak) {
-            (1.., STREAK..) => None,
+        let link = match self.streak {
+            STREAK.. if !self.ready.is_empty() => None,
             _ => self.packets.pop(),
         };
         self.streak = link.map_or(0, |_| self.streak.saturating_add(1));
         let link = link.or_else(|| self.ready.pop())?;
+        self.len -= 1;
         // SAFETY: links in the list are valid.
         match unsafe { (*link.as_ptr()).element } {
             // SAFETY: the link is an operation's, and the list owned it.
@@ -160,14 +169,15 @@ impl Fifo for ItemList {
     fn append(&mut self, other: &mut Self) {
         self.packets.append(&mut other.packets);
         self.ready.append(&mut other.ready);
+        self.len += std::mem::take(&mut other.len);
     }
 
     fn len(&self) -> usize {
-        self.packets.len + self.ready.len
+        self.len
     }
 
     fn is_empty(&self) -> bool {
-        self.packets.is_empty() && self.ready.is_empty()
+        self.len == 0
     }
 }
 

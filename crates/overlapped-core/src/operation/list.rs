@@ -67,11 +67,10 @@ impl Link {
 /// The list itself: knows links, not what they belong to.
 pub(super) struct Chain {
     ends: Option<(NonNull<Link>, NonNull<Link>)>,
-    pub(super) len: usize,
 }
 
 impl Chain {
-    pub(super) const EMPTY: Chain = Chain { ends: None, len: 0 };
+    pub(super) const EMPTY: Chain = Chain { ends: None };
 
     /// # Safety
     ///
@@ -88,7 +87,6 @@ impl Chain {
                 }
             });
         }
-        self.len += 1;
     }
 
     pub(super) fn pop(&mut self) -> Option<NonNull<Link>> {
@@ -96,7 +94,6 @@ impl Chain {
         // SAFETY: what is in the list is valid.
         let next = unsafe { (*head.as_ptr()).next };
         self.ends = next.map(|next| (next, tail));
-        self.len -= 1;
         Some(head)
     }
 
@@ -117,7 +114,6 @@ impl Chain {
                 (head, other_tail)
             }
         });
-        self.len += other.len;
     }
 }
 
@@ -139,9 +135,16 @@ impl OperationList {
         }
     }
 
-    /// The number of operations.
+    /// The number of operations; counts them.
     pub fn len(&self) -> usize {
-        self.chain.len
+        let mut count = 0;
+        let mut next = self.chain.ends.map(|(head, _)| head);
+        while let Some(link) = next {
+            count += 1;
+            // SAFETY: what is in the list is valid, and the list is borrowed.
+            next = unsafe { (*link.as_ptr()).next };
+        }
+        count
     }
 
     /// Whether there is none.

@@ -177,7 +177,7 @@ pub struct Header {
     owner: Option<Arc<dyn Any + Send + Sync>>,
     /// What a receive from the pool brought.
     #[cfg(target_os = "linux")]
-    pooled: Option<PooledBuffer>,
+    pooled: PooledBuffer,
     extra: Option<Box<Extra>>,
 }
 
@@ -199,6 +199,8 @@ struct Extra {
     beat: Option<Beat>,
     #[cfg(target_os = "linux")]
     file: FilePart,
+    /// What the face keeps with it.
+    kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
 // SAFETY: the raw pointers in it (link, segments) point to memory that moves with the operation.
@@ -221,7 +223,7 @@ impl Header {
             id: 0,
             owner: None,
             #[cfg(target_os = "linux")]
-            pooled: None,
+            pooled: PooledBuffer::NONE,
             extra: None,
         }
     }
@@ -331,7 +333,15 @@ impl Header {
 
     #[cfg(target_os = "linux")]
     pub(crate) fn set_pooled(&mut self, buffer: PooledBuffer) {
-        self.pooled = Some(buffer);
+        self.pooled = buffer;
+    }
+
+    /// Keeps something of the face's that few operations have; what was kept before comes back.
+    pub fn keep(
+        &mut self,
+        value: Option<Box<dyn Any + Send + Sync>>,
+    ) -> Option<Box<dyn Any + Send + Sync>> {
+        std::mem::replace(&mut self.extra().kept, value)
     }
 
     /// Ends the operation.
