@@ -234,6 +234,11 @@ impl System for Epoll {
         })
     }
 
+    fn short_means_empty(&self, endpoint: &Endpoint) -> bool {
+        // A receive on a Unix socket ends where bytes with descriptors end, although more has come.
+        sockopt::socket_domain(fd(endpoint)) != Ok(rustix::net::AddressFamily::UNIX)
+    }
+
     fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()> {
         let fd = fd(endpoint);
         if nature != Nature::Watched {

@@ -103,6 +103,11 @@ pub(crate) trait System: Send + Sync {
     /// is no such thing: the two ends of a pipe share an inode, and all eventfds one.
     fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>>;
 
+    /// Whether a receive that was shorter than asked for has emptied the socket.
+    fn short_means_empty(&self, _endpoint: &Endpoint) -> bool {
+        true
+    }
+
     /// Begins to report the socket's readiness, under `token`; from now on its calls never wait.
     fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()>;
 

@@ -6,7 +6,7 @@ use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram, UnixListener, UnixStream};
 use std::path::PathBuf;
 
-use overlapped::{Endpoint, Status};
+use overlapped::{CompletionPort, Endpoint, Status};
 
 use crate::world::{Port, Sock, System, World, get, nothing, room, text};
 
@@ -390,4 +390,53 @@ fn what_an_end_of_a_pipe_cannot_do_is_refused_with_a_reason() {
     // SAFETY: asks for the flags of an open descriptor.
     let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
     assert_eq!(flags & libc::O_NONBLOCK, 0);
+}
+
+/// Bytes that come with descriptors end a receive, and what follows them must not wait for an edge
+/// that has been.
+#[test]
+fn io_8_bytes_with_descriptors_do_not_hide_what_follows() {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    let port: Port = CompletionPort::new(1).unwrap();
+    let socket = port.associate(ours, 1).unwrap();
+    send_with_descriptor(&theirs, b"abc");
+    theirs.write_all(b"def").unwrap();
+    let mut received = Vec::new();
+    let mut operation = room(64, 0);
+    while received.len() < 6 {
+        socket.recv(operation).unwrap();
+        let packet = get(&port);
+        assert_eq!(packet.status, Status::SUCCESS);
+        received.extend_from_slice(packet.operation.bytes());
+        operation = packet.operation;
+    }
+    assert_eq!(received, b"abcdef");
+}
+
+/// Sends bytes with a duplicate of the socket's own descriptor.
+fn send_with_descriptor(socket: &UnixStream, bytes: &[u8]) {
+    let mut piece = libc::iovec {
+        iov_base: bytes.as_ptr().cast_mut().cast(),
+        iov_len: bytes.len(),
+    };
+    let mut control = [0u64; 4];
+    let size = size_of::<libc::c_int>() as u32;
+    // SAFETY: the header describes memory that lives until the call returns; the control buffer is
+    // aligned, and longer than one descriptor takes.
+    unsafe {
+        let mut message: libc::msghdr = std::mem::zeroed();
+        message.msg_iov = &raw mut piece;
+        message.msg_iovlen = 1;
+        message.msg_control = control.as_mut_ptr().cast();
+        message.msg_controllen = libc::CMSG_SPACE(size) as _;
+        let header = libc::CMSG_FIRSTHDR(&message);
+        (*header).cmsg_level = libc::SOL_SOCKET;
+        (*header).cmsg_type = libc::SCM_RIGHTS;
+        (*header).cmsg_len = libc::CMSG_LEN(size) as _;
+        libc::CMSG_DATA(header)
+            .cast::<libc::c_int>()
+            .write_unaligned(socket.as_raw_fd());
+        let sent = libc::sendmsg(socket.as_raw_fd(), &message, 0);
+        assert_eq!(sent, bytes.len() as isize);
+    }
 }

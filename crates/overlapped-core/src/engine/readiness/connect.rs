@@ -67,11 +67,6 @@ fn send_first_data(turn: &mut Turn<'_>) -> Attempt {
                 Attempt::Again
             }
         }
-        Err(Refusal::NotReady) => Attempt::Drained,
-        Err(Refusal::Failed(status)) => {
-            let status = turn.socket.note_failure(status);
-            turn.finish_first(status);
-            Attempt::Again
-        }
+        Err(refusal) => turn.refused(refusal),
     }
 }

@@ -34,6 +34,7 @@
 //! | `READY` | a call may succeed | the leader, at a report; a receive that left something | who serves, *before* a call whose failure it believes |
 //! | `WANTED` | operations wait and the next report must schedule the side | who arms | whoever schedules or serves |
 //! | `SCHEDULED` | the side is in the port's queue | who queues it | who took it out, before serving |
+//! | `DOUBT` | a short receive never proves that nothing is left (Unix sockets) | the association | nobody |
 //! | `HANGUP` | the peer has finished, the connection broke, or urgent data came | the leader | a connect that begins |
 //!
 //! The invariant: operations in the list and nobody serving them means `WANTED` or `SCHEDULED`.

@@ -36,12 +36,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
                 Attempt::Drained
             }
         }
-        Err(Refusal::NotReady) => Attempt::Drained,
-        Err(Refusal::Failed(status)) => {
-            let status = turn.socket.note_failure(status);
-            turn.finish_first(status);
-            Attempt::Again
-        }
+        Err(refusal) => turn.refused(refusal),
     }
 }
 

@@ -2,7 +2,6 @@
 
 use super::side::{Attempt, Direction, Turn};
 use crate::Status;
-use crate::engine::Refusal;
 use crate::operation::Segment;
 use crate::pool::Taken;
 
@@ -56,14 +55,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
         }
         Err(refusal) => {
             port.pool().put(buffer, turn.unparked);
-            match refusal {
-                Refusal::NotReady => Attempt::Drained,
-                Refusal::Failed(status) => {
-                    let status = turn.socket.note_failure(status);
-                    turn.finish_first(status);
-                    Attempt::Again
-                }
-            }
+            turn.refused(refusal)
         }
     }
 }

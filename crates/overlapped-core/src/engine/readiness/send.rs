@@ -5,7 +5,6 @@ use smallvec::SmallVec;
 use super::recv::{MOST_PIECES, PIECES};
 use super::side::{Attempt, Turn};
 use crate::Status;
-use crate::engine::Refusal;
 use crate::operation::{Header, Kind, Segment};
 
 /// Empties the buffers of the sends at the front with one call.
@@ -42,12 +41,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
                 Attempt::Drained
             }
         }
-        Err(Refusal::NotReady) => Attempt::Drained,
-        Err(Refusal::Failed(status)) => {
-            let status = turn.socket.note_failure(status);
-            turn.finish_first(status);
-            Attempt::Again
-        }
+        Err(refusal) => turn.refused(refusal),
     }
 }
 

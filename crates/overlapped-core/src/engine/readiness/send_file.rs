@@ -5,7 +5,6 @@ use smallvec::SmallVec;
 use super::send;
 use super::side::{Attempt, Turn};
 use crate::Status;
-use crate::engine::Refusal;
 use crate::engine::files::{WINDOW, Warm, is_cached};
 
 /// Sends what comes next of the transmit at the front.
@@ -41,7 +40,7 @@ pub(super) fn attempt(turn: &mut Turn<'_>) -> Attempt {
             first.add_bytes(bytes);
             Attempt::Again
         }
-        Err(refusal) => refused(turn, refusal),
+        Err(refusal) => turn.refused(refusal),
     }
 }
 
@@ -94,18 +93,7 @@ fn send_range(turn: &mut Turn<'_>) -> Attempt {
             transmit.left = transmit.left.map(|left| left - bytes as u64);
             first.add_bytes(bytes);
         }
-        Err(refusal) => return refused(turn, refusal),
+        Err(refusal) => return turn.refused(refusal),
     }
     Attempt::Again
-}
-
-fn refused(turn: &mut Turn<'_>, refusal: Refusal) -> Attempt {
-    match refusal {
-        Refusal::NotReady => Attempt::Drained,
-        Refusal::Failed(status) => {
-            let status = turn.socket.note_failure(status);
-            turn.finish_first(status);
-            Attempt::Again
-        }
-    }
 }

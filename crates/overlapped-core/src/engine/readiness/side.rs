@@ -9,7 +9,7 @@ use super::{
 };
 use crate::Status;
 use crate::endpoint::Endpoint;
-use crate::engine::{Nature, System};
+use crate::engine::{Nature, Refusal, System};
 use crate::operation::{ItemList, Kind, OperationList, ReadyNode};
 use crate::pool::Size;
 
@@ -26,6 +26,7 @@ const READY: u8 = 1;
 const WANTED: u8 = 2;
 const SCHEDULED: u8 = 4;
 const HANGUP: u8 = 8;
+const DOUBT: u8 = 16;
 
 /// How many calls one turn makes before the side goes back to the end of the port's queue.
 const CALLS_PER_TURN: u32 = 16;
@@ -94,13 +95,27 @@ impl Turn<'_> {
         operation.finish(status, bytes);
         self.done.push(operation);
     }
+
+    /// What a transfer's refusal means on a connection: the first operation fails, and perhaps the
+    /// connection with it.
+    pub(super) fn refused(&mut self, refusal: Refusal) -> Attempt {
+        match refusal {
+            Refusal::NotReady => Attempt::Drained,
+            Refusal::Failed(status) => {
+                let status = self.socket.note_failure(status);
+                self.finish_first(status);
+                Attempt::Again
+            }
+        }
+    }
 }
 
 impl Side {
-    pub(super) fn new(direction: Direction, registered: Arc<Registered>) -> Self {
+    /// `doubt`: short transfers never prove anything here.
+    pub(super) fn new(direction: Direction, registered: Arc<Registered>, doubt: bool) -> Self {
         Side {
             direction,
-            bits: AtomicU8::new(0),
+            bits: AtomicU8::new(if doubt { DOUBT } else { 0 }),
             size: AtomicU8::new(Size::FIRST.index()),
             node: ReadyNode::new(direction),
             lane: Mutex::new(Lane {
@@ -172,7 +187,7 @@ impl Side {
     }
 
     fn hangup(&self) -> bool {
-        self.bits.load(Acquire) & HANGUP != 0
+        self.bits.load(Acquire) & (HANGUP | DOUBT) != 0
     }
 
     /// Makes sure that the next report schedules the side. `false`: a report has come already, and

@@ -101,12 +101,13 @@ impl SocketState {
         };
         let counted = !matches!(part, Part::Awaited(_));
         let registered = Arc::new(Registered::reserve(port, endpoint, counted)?);
+        let doubt = !port.system().short_means_empty(registered.endpoint());
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let socket = Arc::new(SocketState {
             port: port.clone(),
             number: NUMBERS.fetch_add(1, Relaxed),
-            recv: Side::new(Direction::Recv, registered.clone()),
-            send: Side::new(Direction::Send, registered.clone()),
+            recv: Side::new(Direction::Recv, registered.clone(), doubt),
+            send: Side::new(Direction::Send, registered.clone(), doubt),
             phase: AtomicU8::new(phase as u8),
             flags: AtomicU8::new(0),
             nature,
