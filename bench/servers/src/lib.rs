@@ -31,36 +31,62 @@ pub struct Options {
     pub workers: usize,
     /// Whether the workers wait on the same queue, where a server offers both.
     pub shared: bool,
+    /// Whether what ends at once is handled at once, where a server offers both.
+    pub direct: bool,
+}
+
+/// What a server has beside one worker.
+#[derive(Clone, Copy)]
+pub struct Can {
+    /// The most workers it can make use of.
+    pub workers: usize,
+    /// A mode `--shared`.
+    pub share: bool,
+    /// A mode `--direct`.
+    pub direct: bool,
+}
+
+impl Can {
+    /// So many workers, and no modes.
+    pub const fn work(workers: usize) -> Self {
+        Self {
+            workers,
+            share: false,
+            direct: false,
+        }
+    }
 }
 
 impl Options {
-    /// Reads the command line. A server that has no `--shared` mode, or cannot use more than
-    /// `most_workers`, refuses: a table must never name a variant that did not run.
-    pub fn from_command_line(most_workers: usize, can_share: bool) -> Self {
-        match Self::parse(most_workers, can_share) {
+    /// Reads the command line. A server refuses what it cannot do: a table must never name a variant
+    /// that did not run.
+    pub fn from_command_line(can: Can) -> Self {
+        match Self::parse(can) {
             Ok(options) => options,
             Err(error) => {
-                eprintln!("{error}\nusage: [--workers W] [--shared]");
+                eprintln!("{error}\nusage: [--workers W] [--shared] [--direct]");
                 exit(2);
             }
         }
     }
 
-    fn parse(most_workers: usize, can_share: bool) -> Result<Self, lexopt::Error> {
+    fn parse(can: Can) -> Result<Self, lexopt::Error> {
         let mut options = Self {
             workers: 1,
             shared: false,
+            direct: false,
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
             match argument {
                 Long("workers") => options.workers = parser.value()?.parse()?,
-                Long("shared") if can_share => options.shared = true,
+                Long("shared") if can.share => options.shared = true,
+                Long("direct") if can.direct => options.direct = true,
                 other => return Err(other.unexpected()),
             }
         }
-        if !(1..=most_workers).contains(&options.workers) {
-            return Err(format!("--workers must be between 1 and {most_workers}").into());
+        if !(1..=can.workers).contains(&options.workers) {
+            return Err(format!("--workers must be between 1 and {}", can.workers).into());
         }
         Ok(options)
     }

@@ -16,7 +16,7 @@ use std::thread;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
-use servers::{BUFFER, Options, Stdin, listen};
+use servers::{BUFFER, Can, Options, Stdin, listen};
 
 /// Events taken at once by a thread that has an epoll to itself.
 const BATCH_OWN: usize = 256;
@@ -30,7 +30,10 @@ const LISTENER: u64 = 0;
 const STDIN: u64 = 1;
 
 fn main() -> io::Result<()> {
-    let options = Options::from_command_line(64, true);
+    let options = Options::from_command_line(Can {
+        share: true,
+        ..Can::work(64)
+    });
     let listener = listen()?;
 
     let queues = if options.shared { 1 } else { options.workers };

@@ -8,7 +8,7 @@ use mio::event::Event;
 use mio::net::{TcpListener, TcpStream};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Registry, Token};
-use servers::{BUFFER, Options, Stdin, listen};
+use servers::{BUFFER, Can, Options, Stdin, listen};
 use slab::Slab;
 
 const LISTENER: Token = Token(usize::MAX);
@@ -26,7 +26,7 @@ struct Connection {
 struct Gone;
 
 fn main() -> io::Result<()> {
-    Options::from_command_line(1, false);
+    Options::from_command_line(Can::work(1));
     let mut listener = TcpListener::from_std(listen()?);
     let mut poll = Poll::new()?;
     let mut events = Events::with_capacity(256);

@@ -1,16 +1,22 @@
 //! Echo server on our own library: one completion port, `--workers` threads at a concurrency value
 //! of as many, but at most 2. The port watches standard input too.
+//!
+//! With `--direct` a send that ends at once is followed by the next receive at once, instead of when
+//! its packet comes.
 
 use std::io;
 use std::os::fd::AsFd;
 
-use overlapped::{CompletionPort, Interest, Kind, Operation};
-use servers::{BUFFER, Options, listen};
+use overlapped::{CompletionPort, Interest, Kind, Operation, Packet, Socket, Start};
+use servers::{BUFFER, Can, Options, listen};
 
 type Port = CompletionPort<(), ()>;
 
 fn main() -> io::Result<()> {
-    let options = Options::from_command_line(64, false);
+    let options = Options::from_command_line(Can {
+        direct: true,
+        ..Can::work(64)
+    });
     let port: Port = CompletionPort::new(options.workers.min(2))?;
     let listener = port.associate(listen()?, ())?;
     for _ in 0..16 {
@@ -22,15 +28,15 @@ fn main() -> io::Result<()> {
     drop((listener, stdin));
     std::thread::scope(|scope| {
         for _ in 1..options.workers {
-            scope.spawn(|| work(&port));
+            scope.spawn(|| work(&port, options.direct));
         }
-        work(&port);
+        work(&port, options.direct);
     });
     Ok(())
 }
 
 /// Handles packets until the port is closed.
-fn work(port: &Port) {
+fn work(port: &Port, direct: bool) {
     while let Ok(mut packet) = port.get() {
         let Some(socket) = packet.socket else {
             continue;
@@ -50,8 +56,21 @@ fn work(port: &Port) {
             },
             // Ended: with its last handle the socket closes.
             (_, 0) => {}
+            (Kind::Recv, _) if direct => send_directly(&socket, packet.operation),
             (Kind::Recv, _) => drop(socket.send(packet.operation)),
             (_, _) => drop(socket.recv(packet.operation)),
         }
+    }
+}
+
+/// If all could be sent at once the next receive is started, and waits its turn.
+fn send_directly(socket: &Socket<(), ()>, operation: Operation<()>) {
+    if let Ok(Start::Done(Packet {
+        operation,
+        bytes: 1..,
+        ..
+    })) = socket.direct().send(operation)
+    {
+        drop(socket.recv(operation));
     }
 }

@@ -3,14 +3,14 @@
 
 use std::io;
 
-use servers::{BUFFER, Options, Stdin, listen};
+use servers::{BUFFER, Can, Options, Stdin, listen};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Builder;
 
 fn main() -> io::Result<()> {
-    let options = Options::from_command_line(64, false);
+    let options = Options::from_command_line(Can::work(64));
     let mut builder = match options.workers {
         1 => Builder::new_current_thread(),
         _ => Builder::new_multi_thread(),
