@@ -137,8 +137,6 @@ pub fn variants(directory: &Path) -> Vec<Variant> {
     let own = [
         "overlapped-1=overlapped_echo --workers 1",
         "overlapped-2=overlapped_echo --workers 2",
-        "overlapped-1-direct=overlapped_echo --workers 1 --direct",
-        "overlapped-2-direct=overlapped_echo --workers 2 --direct",
     ];
     let own = own
         .into_iter()

@@ -411,11 +411,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     pub fn post(&self, mut operation: Operation<T>, bytes: usize) -> Result<(), Refused<T>> {
         operation.memory.prepare(Kind::Post, Bytes::None);
         operation.memory.header.finish(Status::SUCCESS, bytes);
-        let mut untyped = memory::into_core(operation.memory);
-        untyped.set_owner(Some(self.associated.clone()));
         self.associated
             .socket
-            .post(untyped)
+            .post(self.untyped(operation))
             .map_err(|untyped| give_back(untyped, Status::INVALID_HANDLE))
     }
 
@@ -440,12 +438,17 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     }
 
     fn hand_over(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
+        let started = self.associated.socket.start(self.untyped(operation));
+        started
+            .map(|token| Started { token })
+            .map_err(|refused| self.explain(give_back(refused.operation, refused.status)))
+    }
+
+    /// The operation as the core's, with what it keeps until it comes back.
+    fn untyped(&self, operation: Operation<T>) -> overlapped_core::Operation {
         let mut untyped = memory::into_core(operation.memory);
         untyped.set_owner(Some(self.associated.clone()));
-        match self.associated.socket.start(untyped) {
-            Ok(token) => Ok(Started { token }),
-            Err(refused) => Err(self.explain(give_back(refused.operation, refused.status))),
-        }
+        untyped
     }
 
     /// The socket with *skip on success* (SK-1): what is started through this and ends at once is
@@ -461,11 +464,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         bytes: Bytes,
     ) -> Result<Outcome, Refused<T>> {
         operation.memory.prepare(kind, bytes);
-        let mut untyped = memory::into_core(operation.memory);
-        untyped.set_owner(Some(self.associated.clone()));
         self.associated
             .socket
-            .start_direct(untyped)
+            .start_direct(self.untyped(operation))
             .map_err(|refused| self.explain(give_back(refused.operation, refused.status)))
     }
 

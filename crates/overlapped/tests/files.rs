@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use overlapped::sim::Random;
 use overlapped::{
     AlignedBuffer, Buffer, CompletionPort, File, FileEngine, Kind, Operation, Status,
 };
@@ -30,17 +31,6 @@ fn cell(number: u64) -> Vec<u8> {
     (0..CELL)
         .map(|place| byte_at(!(number << 40) ^ place))
         .collect()
-}
-
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        self.0 % bound
-    }
 }
 
 struct Temporary(PathBuf);
@@ -170,14 +160,14 @@ fn storm(engine: FileEngine, rounds: u64) {
         for worker in 0..4u64 {
             let (port, std, start, check) = (&port, &std, &start, &check);
             scope.spawn(move || {
-                let mut random = Random(worker + 1);
+                let mut random = Random::new(worker + 1);
                 for round in 0..rounds {
                     if round % 50 == worker {
                         cool(std);
                     }
                     if round % 10 == worker {
                         // A starter that is gone before anything has happened.
-                        let mut random = Random((round << 8) | (worker + 1));
+                        let mut random = Random::new((round << 8) | (worker + 1));
                         std::thread::scope(|short| {
                             short.spawn(|| (0..4).for_each(|_| start(&mut random)));
                         });
@@ -253,7 +243,7 @@ fn ports_end(engine: FileEngine) {
     fs::write(&temporary.0, vec![7; SIZE as usize]).unwrap();
     let std = fs::File::open(&temporary.0).unwrap();
     std.sync_all().unwrap();
-    let mut random = Random(3);
+    let mut random = Random::new(3);
     for round in 0..100 {
         cool(&std);
         let dropped = Arc::new(AtomicUsize::new(0));
@@ -359,7 +349,7 @@ fn starts_race_with_the_end(engine: FileEngine) {
                 let file = port.associate_file(file.unwrap(), ()).unwrap();
                 let (port, socket, operation, reading) = (&port, &socket, &operation, &reading);
                 scope.spawn(move || {
-                    let mut random = Random(round * 3 + starter + 1);
+                    let mut random = Random::new(round * 3 + starter + 1);
                     loop {
                         let place = random.below(1 << 20);
                         let refused = match random.below(6) {
@@ -425,7 +415,7 @@ fn uncached_reads_under_cancels() {
         return;
     }
     let file = packet.file.unwrap();
-    let mut random = Random(11);
+    let mut random = Random::new(11);
     for round in 0..60 {
         let mut started = Vec::new();
         for id in 0..32 {

@@ -1,11 +1,11 @@
 //! Engines: who performs operations on sockets.
 //!
 //! ```text
-//!             recv  recv-zero  send  send-file  accept  accept-recv  connect  disconnect
-//! readiness    x        x        x       x         x         x           x         x
-//!   on epoll   x        x        x       x         x         x           x         x
-//!   on sim     x        x        x       -         x         x           x         x
-//! iocp         x        x        x       -         -         -           -         -
+//!             recv  -pooled  -zero  send  send-file  accept  accept-recv  connect  disconnect
+//! readiness    x       x       x      x       x         x         x           x         x
+//!   on epoll   x       x       x      x       x         x         x           x         x
+//!   on sim     x       x       x      x       -         x         x           x         x
+//! iocp         x       -       x      x       -         -         -           -         -
 //!
 //!             recv-from  send-to  ready      of a pipe: recv  recv-zero  send
 //! readiness       x         x       x                     x        x        x

@@ -1,12 +1,13 @@
 //! Chapter 5: accepting.
 
-use overlapped::Status;
+use overlapped::{Buffer, Operation, Status};
 
 use crate::world::{Remote, World, get, nothing, quiet, room, text};
 
 crate::on_every_engine!(
     ax_1_only_a_listener_accepts,
     ax_4_the_first_data_comes_with_the_accept,
+    ax_4_the_first_data_may_go_into_many_pieces,
     ax_4_a_silent_client_holds_up_nobody_else,
     ax_5_the_packet_has_the_listeners_key,
     ax_6_accepts_are_served_in_order,
@@ -54,6 +55,19 @@ fn ax_4_the_first_data_comes_with_the_accept(world: &impl World) {
     let mut packet = get(&port);
     assert_eq!((packet.status, packet.bytes), (Status::SUCCESS, 0));
     assert!(packet.operation.take_accepted().is_some());
+}
+
+fn ax_4_the_first_data_may_go_into_many_pieces(world: &impl World) {
+    let port = world.port();
+    let (listener, address) = world.listener();
+    let listener = port.associate(listener, 1).unwrap();
+    let pieces = (0..3000).map(|_| Vec::with_capacity(1)).collect();
+    let operation = Operation::new(Buffer::Vectored(pieces), 0);
+    listener.accept_with_data(operation).unwrap();
+    let mut client = world.dial(address);
+    client.send(b"x");
+    let packet = get(&port);
+    assert_eq!((packet.status, packet.bytes), (Status::SUCCESS, 1));
 }
 
 fn ax_4_a_silent_client_holds_up_nobody_else(world: &impl World) {

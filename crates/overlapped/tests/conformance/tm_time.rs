@@ -590,3 +590,21 @@ fn tm_3_a_cancel_races_with_expiry() {
     assert_eq!(cancelled + expired, 2000);
     nothing_under_way(&port);
 }
+
+/// CX-2: one type of token for sockets, files and timers, and none names what is another's.
+#[test]
+fn tm_3_a_files_token_names_no_timer() {
+    let port: Port = overlapped::CompletionPort::new(1).unwrap();
+    let long = Duration::from_secs(1000);
+    for user in 0..64 {
+        port.timer(text(b"", user), long).unwrap();
+    }
+    let program = std::fs::File::open("/proc/self/exe").unwrap();
+    let file = port.associate_file(program, 1).unwrap();
+    for user in 0..64 {
+        let started = file.read_at(room(1, user), 0).unwrap();
+        assert!(!port.cancel(started));
+        get(&port);
+    }
+    assert_eq!(port.stats().timers, 64);
+}

@@ -13,7 +13,7 @@ use crate::Status;
 use crate::operation::{ItemList, Kind, Operation, OperationList, Refused, Token};
 use crate::port::{Due, PortInner};
 
-/// Names a file in tokens. Sockets' names do not get that far.
+/// Names a file in tokens. The names of sockets and timers do not get that far.
 static NEXT_FILE: AtomicU64 = AtomicU64::new(1 << 63);
 
 pub(crate) struct FileState {

@@ -1,12 +1,10 @@
 //! accept, with optional first data.
 
-use smallvec::SmallVec;
-
-use super::recv::PIECES;
+use super::recv::MOST_PIECES;
 use super::side::{Attempt, Turn};
 use crate::Status;
 use crate::engine::Refusal;
-use crate::operation::{Kind, Segment};
+use crate::operation::Kind;
 
 /// Accepts a connection for the first operation, in the order of the operations (AX-6).
 ///
@@ -46,13 +44,10 @@ pub(super) fn attempt_first_data(turn: &mut Turn<'_>) -> Attempt {
         .operations
         .first()
         .expect("an attempt has a first operation");
-    let segments = SmallVec::<[Segment; PIECES]>::from_slice(first.segments());
-    match turn.system.recv(turn.endpoint, &segments) {
+    let segments = first.segments();
+    let segments = &segments[..segments.len().min(MOST_PIECES)];
+    match turn.system.recv(turn.endpoint, segments) {
         Ok(received) => {
-            let first = turn
-                .operations
-                .first()
-                .expect("an attempt has a first operation");
             first.add_bytes(received);
             turn.finish_first(Status::SUCCESS);
         }

@@ -12,8 +12,9 @@
 //! side's bits say that the next report of the system is wanted.
 //!
 //! When a report comes, the leader does no transfer. It puts the side itself into the port's
-//! queue, as an item behind the packets (`operation/items.rs`), and goes on. The transfer is made by the worker that takes
-//! the item (*late transfer*), with direct calls that never wait. Four things follow:
+//! queue, as an item behind the packets (`operation/items.rs`), and goes on. The transfer is made
+//! by the worker that takes the item (*late transfer*), with direct calls that never wait. Four
+//! things follow:
 //!
 //! * copying runs in parallel on all workers, and a slow one holds up no other socket;
 //! * buffers are touched only inside the taker's own system call, so nothing can write into memory
@@ -25,7 +26,8 @@
 //! The taker serves the successors in the same go: queued receives are filled by one call, queued
 //! sends are gathered into one (`recv.rs`, `send.rs`), up to a bound, after which the side goes
 //! back to the end of the port's queue so that one busy socket cannot keep a worker. The first
-//! operation that completes is the taker's packet, the others are queued behind.
+//! operation that completes is the taker's packet, unless packets wait already; the others are
+//! queued behind those.
 //!
 //! # The bits of a side
 //!
@@ -38,15 +40,16 @@
 //! | `HANGUP` | the peer has finished, the connection broke, or urgent data came | the leader | a connect that begins |
 //!
 //! The invariant: operations in the list and nobody serving them means `WANTED` or `SCHEDULED`.
-//! Arming and reporting meet on one atomic: who arms sets `WANTED` and then looks at `READY`, the
+//! (A side that waits for a buffer of the port's pool is `SCHEDULED`: its place is in the pool's
+//! list until it moves to the queue, see `pool.rs`.) Arming and reporting meet on one atomic: who arms sets `WANTED` and then looks at `READY`, the
 //! leader sets `READY` and then looks at `WANTED`; both are read-modify-writes of the same byte, so
 //! at least one sees the other, and if both do, the one that clears `WANTED` serves.
 //!
 //! # Where to find what
 //!
-//! One file for each kind of operation says how it is performed: `recv.rs`,
-//! `recv_pooled.rs`, `send.rs`, `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`, `ready.rs`; `datagram.rs` and `pipe.rs`
-//! how datagram sockets and pipes perform theirs. `side.rs` has the bits and the loop
+//! One file for each kind of operation says how it is performed: `recv.rs`, `recv_pooled.rs`,
+//! `send.rs`, `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`, `ready.rs`; `datagram.rs`
+//! and `pipe.rs` how datagram sockets and pipes perform theirs. `side.rs` has the bits and the loop
 //! that serves, `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
 //! its socket.
 

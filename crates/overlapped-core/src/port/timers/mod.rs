@@ -167,8 +167,9 @@ impl Timers {
     }
 }
 
-/// No socket has a number this large.
-const TIMER: u64 = 1 << 63;
+/// The names of timers lie between those of sockets, which count from 0, and those of files, which
+/// count from twice this.
+const TIMER: u64 = 1 << 62;
 
 /// The token of a timer.
 pub(super) fn token(key: Key) -> Token {
@@ -181,7 +182,7 @@ pub(super) fn token(key: Key) -> Token {
 
 /// The timer that a token names, if it names one.
 pub(super) fn key(token: Token) -> Option<Key> {
-    if token.socket & TIMER == 0 {
+    if token.socket / TIMER != 1 {
         return None;
     }
     Key::from_parts(token.socket as u32, token.operation)
