@@ -30,6 +30,16 @@ pub struct Binding<F: Fifo> {
     interrupt: Box<dyn Fn() + Send>,
 }
 
+/// Names a binding without holding it: whoever pushes a packet says with it who brings it. One that
+/// has outlived its binding names nobody, or at worst another worker, which only matters for whether
+/// somebody is woken at once.
+#[derive(Clone, Copy)]
+pub struct Member {
+    /// The queue's address.
+    queue: usize,
+    id: WorkerId,
+}
+
 impl<F: Fifo> Queue<F> {
     /// Makes a queue.
     ///
@@ -81,7 +91,7 @@ impl<F: Fifo> Queue<F> {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
-    /// Queues a packet. `from` is the calling thread's binding, if it is bound to this queue.
+    /// Queues a packet. `from` says who the calling thread is, if it is bound to a queue.
     ///
     /// # Errors
     ///
@@ -90,20 +100,18 @@ impl<F: Fifo> Queue<F> {
         &self,
         engine: &impl Engine<F>,
         packet: F::Packet,
-        from: Option<&Binding<F>>,
+        from: Option<Member>,
     ) -> Result<(), F::Packet> {
         let mut wakes = Wakes::new();
         let mut guarded = self.lock();
-        let refused = guarded
-            .state
-            .push(packet, from.map(|binding| binding.id), &mut wakes);
+        let refused = guarded.state.push(packet, self.worker(from), &mut wakes);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
         refused.map_or(Ok(()), Err)
     }
 
     /// Queues several packets in order, under one lock. What stays in `packets` was refused
     /// because the queue is closed.
-    pub fn push_all(&self, engine: &impl Engine<F>, packets: &mut F, from: Option<&Binding<F>>) {
+    pub fn push_all(&self, engine: &impl Engine<F>, packets: &mut F, from: Option<Member>) {
         if packets.is_empty() {
             return;
         }
@@ -111,8 +119,19 @@ impl<F: Fifo> Queue<F> {
         let mut guarded = self.lock();
         guarded
             .state
-            .push_all(packets, from.map(|binding| binding.id), &mut wakes);
+            .push_all(packets, self.worker(from), &mut wakes);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
+    }
+
+    /// Who it is here.
+    fn worker(&self, member: Option<Member>) -> Option<WorkerId> {
+        member
+            .filter(|member| member.queue == self.address())
+            .map(|member| member.id)
+    }
+
+    fn address(&self) -> usize {
+        &raw const *self.shared as usize
     }
 
     /// Waits for a packet until `deadline`; one that has passed already looks once, at the engine
@@ -278,6 +297,14 @@ impl<F: Fifo> Binding<F> {
     /// The queue that the thread is bound to.
     pub fn queue(&self) -> &Queue<F> {
         &self.queue
+    }
+
+    /// What names it.
+    pub fn member(&self) -> Member {
+        Member {
+            queue: self.queue.address(),
+            id: self.id,
+        }
     }
 }
 

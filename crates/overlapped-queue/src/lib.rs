@@ -72,7 +72,7 @@ mod state;
 mod stats;
 mod sync;
 
-pub use driver::{Binding, Queue};
+pub use driver::{Binding, Member, Queue};
 pub use engine::Engine;
 pub use fifo::Fifo;
 pub use policy::{BACKLOG, Config, QUIET, TICK_MAX, TICK_MIN, WakePolicy};

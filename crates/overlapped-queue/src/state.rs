@@ -306,7 +306,7 @@ impl<F: Fifo> State<F> {
     }
 
     fn is_active(&self, from: Option<WorkerId>) -> bool {
-        from.and_then(|id| self.workers[id].as_ref())
+        from.and_then(|id| self.workers.get(id)?.as_ref())
             .is_some_and(|worker| worker.standing == Standing::Active)
     }
 

@@ -289,7 +289,9 @@ fn a_watcher_takes_what_a_computing_worker_left() {
         let waiting = port.clone();
         let mut me = port.bind();
         let worker = thread::spawn(move || waiting.get(&mut me));
-        port.queue.push(&*port.engine, 3, Some(&computing)).unwrap();
+        port.queue
+            .push(&*port.engine, 3, Some(computing.member()))
+            .unwrap();
         // Time passes: the sleeper's ticks, in the engine and in the parker.
         let time = port.clone();
         let timer = thread::spawn(move || {

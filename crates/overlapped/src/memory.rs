@@ -41,7 +41,20 @@ impl<T> Memory<T> {
     }
 
     /// Readies the header: what to do, and with which bytes.
+    #[inline]
     pub(crate) fn prepare(&mut self, kind: Kind, bytes: Bytes) {
+        let header = &mut self.header;
+        match (bytes, &mut self.buffer) {
+            (Bytes::Receive, Buffer::Vec(vec)) => header.prepare_one(kind, room(vec)),
+            (Bytes::Send, Buffer::Vec(vec)) if !vec.is_empty() => {
+                header.prepare_one(kind, content(vec));
+            }
+            _ => self.prepare_any(kind, bytes),
+        }
+    }
+
+    #[inline(never)]
+    fn prepare_any(&mut self, kind: Kind, bytes: Bytes) {
         let header = &mut self.header;
         match (bytes, &mut self.buffer) {
             (Bytes::None, _) => header.prepare(kind, []),

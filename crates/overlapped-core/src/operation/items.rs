@@ -102,10 +102,13 @@ impl ItemList {
 }
 
 impl From<OperationList> for ItemList {
+    #[inline]
     fn from(mut operations: OperationList) -> Self {
         let mut items = ItemList::default();
-        items.len = operations.len();
-        items.packets.append(&mut operations.chain);
+        if !operations.is_empty() {
+            items.len = operations.len();
+            items.packets = std::mem::replace(&mut operations.chain, Chain::EMPTY);
+        }
         items
     }
 }
@@ -182,7 +185,10 @@ impl Fifo for ItemList {
 }
 
 impl Drop for ItemList {
+    #[inline]
     fn drop(&mut self) {
-        drop_all(self, |list| list.pop().is_some());
+        if self.len > 0 {
+            drop_all(self, |list| list.pop().is_some());
+        }
     }
 }

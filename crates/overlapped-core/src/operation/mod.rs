@@ -203,6 +203,22 @@ struct Extra {
     kept: Option<Box<dyn Any + Send + Sync>>,
 }
 
+impl Extra {
+    /// Forgets what the last operation left.
+    #[cold]
+    fn begin(&mut self, kind: Kind) {
+        self.accepted = None;
+        self.ready = Ready::default();
+        if kind == Kind::RecvFrom {
+            self.peer = None;
+        }
+        #[cfg(target_os = "linux")]
+        if kind != Kind::Timer {
+            self.beat = None;
+        }
+    }
+}
+
 // SAFETY: the raw pointers in it (link, segments) point to memory that moves with the operation.
 unsafe impl Send for Header {}
 // SAFETY: `&Header` gives access to plain values only.
@@ -230,11 +246,29 @@ impl Header {
 
     /// Makes the operation ready for another start. Of several segments none may be empty.
     pub fn prepare(&mut self, kind: Kind, segments: impl IntoIterator<Item = Segment>) {
+        self.segments.clear();
+        self.segments.extend(segments);
+        self.begin(kind);
+    }
+
+    /// As [`prepare`](Header::prepare), with one segment, as nearly all have.
+    #[inline]
+    pub fn prepare_one(&mut self, kind: Kind, segment: Segment) {
+        match &mut self.segments[..] {
+            [only] => *only = segment,
+            _ => {
+                self.segments.clear();
+                self.segments.push(segment);
+            }
+        }
+        self.begin(kind);
+    }
+
+    #[inline]
+    fn begin(&mut self, kind: Kind) {
         self.kind = kind;
         self.status = Status::PENDING;
         self.bytes = 0;
-        self.segments.clear();
-        self.segments.extend(segments);
         debug_assert!(
             self.segments.len() < 2 || self.segments.iter().all(|segment| !segment.is_empty()),
             "several segments with empty ones among them could make a call of no bytes"
@@ -247,15 +281,7 @@ impl Header {
             self.extra();
         }
         if let Some(extra) = &mut self.extra {
-            extra.accepted = None;
-            extra.ready = Ready::default();
-            if kind == Kind::RecvFrom {
-                extra.peer = None;
-            }
-            #[cfg(target_os = "linux")]
-            if kind != Kind::Timer {
-                extra.beat = None;
-            }
+            extra.begin(kind);
         }
     }
 
@@ -363,6 +389,7 @@ impl Header {
     }
 
     #[cfg(target_os = "linux")]
+    #[inline]
     pub(crate) fn take_deadline(&mut self) -> Option<Key> {
         self.extra.as_mut()?.deadline.take()
     }
@@ -379,6 +406,15 @@ impl Header {
 
     pub(crate) fn set_id(&mut self, id: u64) {
         self.id = id;
+    }
+
+    /// The segment, if it has one.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn only_segment(&self) -> Option<Segment> {
+        match self.segments[..] {
+            [only] => Some(only),
+            _ => None,
+        }
     }
 
     pub(crate) fn segments(&self) -> &[Segment] {

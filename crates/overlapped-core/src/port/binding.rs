@@ -8,18 +8,36 @@ use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Weak};
 
-use overlapped_queue::{Binding, Queue};
+use overlapped_queue::{Binding, Member, Queue};
 
 use super::PortInner;
 use crate::GetError;
 use crate::operation::ItemList;
 
 thread_local! {
-    static CURRENT: Cell<Option<Box<Binding<ItemList>>>> = const { Cell::new(None) };
+    static CURRENT: Cell<Option<Box<Bound>>> = const { Cell::new(None) };
+    /// Names the binding that the thread made last, also while it is taken out. It needs no
+    /// destructor, so that a look at it costs a load.
+    static MEMBER: Cell<Option<Member>> = const { Cell::new(None) };
+}
+
+/// A binding that the thread is known by.
+struct Bound(Binding<ItemList>);
+
+impl Drop for Bound {
+    fn drop(&mut self) {
+        MEMBER.set(None);
+    }
+}
+
+/// Who the calling thread is, for what it pushes.
+#[inline]
+pub(super) fn member() -> Option<Member> {
+    MEMBER.get()
 }
 
 /// Takes the thread's binding and puts it back when dropped, unless another one came meanwhile.
-struct Taken(Option<Box<Binding<ItemList>>>);
+struct Taken(Option<Box<Bound>>);
 
 impl Taken {
     fn take() -> Self {
@@ -52,7 +70,7 @@ pub(super) fn bound<R>(
     if taken
         .0
         .as_ref()
-        .is_none_or(|binding| !binding.queue().same(&port.queue))
+        .is_none_or(|bound| !bound.0.queue().same(&port.queue))
     {
         let inner: Weak<PortInner> = Arc::downgrade(port);
         let interrupt = move || {
@@ -67,9 +85,10 @@ pub(super) fn bound<R>(
                 "no memory to bind this thread to the port",
             ))
         })?;
-        taken.0 = Some(Box::new(binding));
+        MEMBER.set(Some(binding.member()));
+        taken.0 = Some(Box::new(Bound(binding)));
     }
-    f(taken.0.as_mut().expect("bound above"))
+    f(&mut taken.0.as_mut().expect("bound above").0)
 }
 
 /// Calls `f` with the thread's binding, if it is bound to this queue.
@@ -81,6 +100,7 @@ pub(super) fn with_current<R>(
     f(taken
         .0
         .as_deref()
+        .map(|bound| &bound.0)
         .filter(|binding| binding.queue().same(queue)))
 }
 

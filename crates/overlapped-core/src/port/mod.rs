@@ -358,30 +358,46 @@ impl PortInner {
             return Err(operation);
         }
         let item = Item::Packet(operation);
-        binding::with_current(&self.queue, |from| self.queue.push(self, item, from)).map_err(
-            |item| match item {
+        self.queue
+            .push(self, item, binding::member())
+            .map_err(|item| match item {
                 Item::Packet(operation) => operation,
                 Item::Ready(..) => unreachable!("it was a packet"),
-            },
-        )
+            })
     }
 
     /// Makes the transfer that an item stands for; what it completes beyond the first operation is
     /// queued.
+    #[inline]
     fn resolve(&self, item: Item, me: &overlapped_queue::Binding<ItemList>) -> Option<Operation> {
-        let mut rest = ItemList::default();
-        let mut operation = SocketState::resolve(item, &mut rest);
-        self.queue.push_all(self, &mut rest, Some(me));
+        let mut operation = match item {
+            Item::Packet(operation) => Some(operation),
+            Item::Ready(socket, direction, place) => {
+                let mut rest = ItemList::default();
+                let first = socket.take_turn(direction, place, &mut rest);
+                if !rest.is_empty() {
+                    self.queue.push_all(self, &mut rest, Some(me.member()));
+                }
+                first
+            }
+        };
         if let Some(operation) = &mut operation {
             self.lift_deadline(operation);
         }
         operation
     }
 
+    /// Queues a packet that was completed outside the leader's wait; a closed port drops it.
+    pub(crate) fn push(&self, operation: Operation) {
+        let item = Item::Packet(operation);
+        drop(self.queue.push(self, item, binding::member()));
+    }
+
     /// Queues packets that were completed outside the leader's wait; a closed port drops them.
+    #[inline]
     pub(crate) fn push_all(&self, items: &mut ItemList) {
         if !items.is_empty() {
-            binding::with_current(&self.queue, |from| self.queue.push_all(self, items, from));
+            self.queue.push_all(self, items, binding::member());
         }
     }
 
@@ -418,10 +434,16 @@ impl PortInner {
     }
 
     /// Takes the deadline of an operation out, if it has one.
+    #[inline(always)]
     pub(crate) fn lift_deadline(&self, operation: &mut Operation) {
         if let Some(key) = operation.take_deadline() {
-            self.timers.remove(key);
+            self.forget_deadline(key);
         }
+    }
+
+    #[cold]
+    fn forget_deadline(&self, key: Key) {
+        self.timers.remove(key);
     }
 
     /// Lets a closed socket send what it has, for as long as the port allows.

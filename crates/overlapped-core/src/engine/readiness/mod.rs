@@ -50,7 +50,7 @@
 //! One file for each kind of operation says how it is performed: `recv.rs`, `recv_pooled.rs`,
 //! `send.rs`, `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`, `ready.rs`; `datagram.rs`
 //! and `pipe.rs` how datagram sockets and pipes perform theirs. `side.rs` has the bits and the loop
-//! that serves, `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
+//! that serves, `usual.rs` the same for the commonest case, `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
 //! its socket.
 
 mod accept;
@@ -67,6 +67,7 @@ mod send_file;
 mod side;
 mod socket;
 mod table;
+mod usual;
 
 pub(crate) use registered::Registered;
 pub(crate) use side::Direction;

@@ -167,6 +167,10 @@ impl Side {
         self.bits.load(Acquire) & READY != 0
     }
 
+    pub(super) fn set_ready(&self) {
+        self.bits.fetch_or(READY, AcqRel);
+    }
+
     /// Clears the ready bit, and says whether it was set.
     fn take_ready(&self) -> bool {
         self.is_ready() && self.bits.fetch_and(!READY, AcqRel) & READY != 0
@@ -186,7 +190,7 @@ impl Side {
         self.size.store(size.index(), Relaxed);
     }
 
-    fn hangup(&self) -> bool {
+    pub(super) fn hangup(&self) -> bool {
         self.bits.load(Acquire) & (HANGUP | DOUBT) != 0
     }
 
@@ -252,7 +256,7 @@ impl Side {
                 Attempt::Again => {
                     // For the receive that is started next. A send is tried in any case.
                     if self.direction == Direction::Recv {
-                        self.bits.fetch_or(READY, AcqRel);
+                        self.set_ready();
                     }
                 }
                 Attempt::Parked => break,

@@ -7,12 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use overlapped_queue::Fifo;
 
 use super::side::{Lane, Served, Side};
-use super::{Direction, Registered};
+use super::{Direction, Registered, usual};
 use crate::endpoint::Endpoint;
 use crate::engine::{Nature, Role};
 use crate::operation::{
-    Item, ItemList, Kind, Operation, OperationList, Outcome, Place, ReadyNode, Refused,
-    ShutdownHow, Token,
+    ItemList, Kind, Operation, OperationList, Outcome, Place, ReadyNode, Refused, ShutdownHow,
+    Token,
 };
 use crate::port::{Due, PortInner};
 use crate::{Address, Status};
@@ -191,6 +191,19 @@ impl SocketState {
         lane.next_id += 1;
         operation.set_id(id);
         let alone = lane.operations.is_empty();
+        let token = Token {
+            socket: self.number,
+            operation: id,
+        };
+        if alone && kind == Kind::Send && usual::send(self, &lane, &mut operation) {
+            drop(lane);
+            if place == Place::First {
+                self.port.lift_deadline(&mut operation);
+                return Ok(Outcome::Done(operation));
+            }
+            self.port.push(operation);
+            return Ok(Outcome::Pending(token));
+        }
         lane.operations.push(operation);
         if alone {
             let looks = kind == Kind::Readable;
@@ -210,10 +223,7 @@ impl SocketState {
                 }
             }
         }
-        Ok(Outcome::Pending(Token {
-            socket: self.number,
-            operation: id,
-        }))
+        Ok(Outcome::Pending(token))
     }
 
     /// Sets the operation's deadline, if it has a time-out. The lane is held, so that the deadline
@@ -227,7 +237,27 @@ impl SocketState {
     }
 
     /// Whether the socket can start an operation of this kind now.
+    #[inline]
     fn admit(&self, kind: Kind) -> Result<(), Status> {
+        let usual = matches!(kind, Kind::Recv | Kind::Send) && !self.port.is_closed();
+        if usual && self.is_plain_connection() {
+            return Ok(());
+        }
+        self.admit_any(kind)
+    }
+
+    /// A stream that is connected, and nothing else: not closed, shut down, or broken.
+    #[inline]
+    pub(super) fn is_plain_connection(&self) -> bool {
+        self.nature == Nature::Stream
+            && self.phase() == Phase::Connected
+            && !self.has(CLOSED | RECV_SHUT | SEND_SHUT | SHUT_WHEN_DRAINED)
+            && self.broken.load(Relaxed) == 0
+            && matches!(self.part, Part::Stream)
+    }
+
+    #[inline(never)]
+    fn admit_any(&self, kind: Kind) -> Result<(), Status> {
         if self.port.is_closed() || self.has(CLOSED) {
             return Err(Status::INVALID_HANDLE);
         }
@@ -304,8 +334,12 @@ impl SocketState {
     }
 
     /// What serving a side brought, as items for the port's queue. No lane is held.
+    #[inline]
     fn items(self: &Arc<Self>, direction: Direction, served: Served) -> ItemList {
         let mut items = ItemList::from(served.done);
+        if served.unparked.is_empty() && !served.again {
+            return items;
+        }
         let mut unparked = served.unparked;
         items.append(&mut unparked);
         if served.again && self.side(direction).schedule() {
@@ -362,7 +396,7 @@ impl SocketState {
     /// A worker took the side out of the port's queue: it serves, and the first operation that
     /// completed is its packet, unless packets wait already. The others go to the queue by way of
     /// `rest`.
-    fn take_turn(
+    pub(crate) fn take_turn(
         self: &Arc<Self>,
         direction: Direction,
         place: Place,
@@ -371,6 +405,14 @@ impl SocketState {
         let side = self.side(direction);
         let mut lane = side.lock();
         side.taken(&lane);
+        if place == Place::First
+            && direction == Direction::Recv
+            && let Some(received) = usual::receive(self, side, &mut lane)
+        {
+            drop(lane);
+            self.port.pool().pass_on(rest);
+            return Some(received);
+        }
         let mut served = side.serve(self, &mut lane);
         drop(lane);
         let first = match place {
@@ -881,15 +923,6 @@ impl SocketState {
             self.broken.store(status.code(), Relaxed);
         }
         status
-    }
-
-    /// Makes a packet of an item that was taken out of the port's queue, if it can be made one.
-    /// What else that completed has to be queued by the caller.
-    pub(crate) fn resolve(item: Item, rest: &mut ItemList) -> Option<Operation> {
-        match item {
-            Item::Packet(operation) => Some(operation),
-            Item::Ready(socket, direction, place) => socket.take_turn(direction, place, rest),
-        }
     }
 }
 
