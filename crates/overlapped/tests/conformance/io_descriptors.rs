@@ -144,6 +144,22 @@ fn fd_1_fd_2_several_keep_their_order_up_to_the_most_that_there_can_be() {
     }
 }
 
+/// Not later than by its packet, and not before: it belongs to the operation.
+#[test]
+fn fd_1_what_was_sent_is_closed_when_its_packet_is_taken() {
+    for (port, here, there) in [connected(), datagrams()] {
+        let (lifelines, descriptors) = Lifelines::new(1);
+        here.send_with_descriptors(text(b"x", 0), descriptors)
+            .unwrap();
+        let packet = get(&port);
+        assert!(lifelines.is_held(0), "on its way");
+        there.recv(room(1, 0)).unwrap();
+        get(&port);
+        assert!(!lifelines.is_held(0));
+        drop(packet);
+    }
+}
+
 /// One that is not taken is closed when the operation is dropped, or started again.
 #[test]
 fn fd_6_what_nobody_takes_is_closed() {
@@ -291,6 +307,54 @@ fn fd_3_descriptors_without_room_are_closed_and_the_status_says_so() {
             assert_eq!(packet.operation.bytes(), b"next");
             assert_eq!(packet.status, Status::SUCCESS);
         }
+    }
+}
+
+/// In a process of its own, since the limit is the process's.
+#[test]
+fn fd_3_descriptors_that_the_process_cannot_open_are_closed_and_the_status_says_so() {
+    const CHILD: &str = "OVERLAPPED_FEW_DESCRIPTORS";
+    let name = "io_descriptors::\
+        fd_3_descriptors_that_the_process_cannot_open_are_closed_and_the_status_says_so";
+    if std::env::var_os(CHILD).is_none() {
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap());
+        child.args(["--exact", name, "--nocapture"]).env(CHILD, "1");
+        let output = child.output().unwrap();
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(
+            output.status.success() && said.contains("1 passed"),
+            "{said}"
+        );
+        return;
+    }
+    let (port, here, there) = connected();
+    let (mut lifelines, descriptors) = Lifelines::new(3);
+    pass(&port, &here, b"x", descriptors);
+    // The second that can be opened is the last.
+    let two = [0, 1].map(|index| lifelines.0[index].try_clone().unwrap());
+    set_limit_of_descriptors(two[1].as_raw_fd() + 1);
+    drop(two);
+    there.recv_with_descriptors(room(9, 0), 9).unwrap();
+    let mut packet = get(&port);
+    assert_eq!(ended(&packet), (Status::BUFFER_OVERFLOW, 1));
+    let descriptors = packet.operation.take_descriptors();
+    assert_eq!((descriptors.len(), lifelines.held()), (2, 2));
+    for (index, descriptor) in descriptors.into_iter().enumerate() {
+        lifelines.assert_is(index, descriptor);
+    }
+    assert_eq!(lifelines.held(), 0);
+}
+
+fn set_limit_of_descriptors(limit: i32) {
+    let mut limits = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: plain numbers, which live for the calls.
+    unsafe {
+        assert_eq!(libc::getrlimit(libc::RLIMIT_NOFILE, &mut limits), 0);
+        limits.rlim_cur = limit as libc::rlim_t;
+        assert_eq!(libc::setrlimit(libc::RLIMIT_NOFILE, &limits), 0);
     }
 }
 
