@@ -52,6 +52,8 @@ pub use engine::sim;
 pub use file::File;
 #[cfg(target_os = "linux")]
 pub use open::OpenOptions;
+#[cfg(target_os = "linux")]
+pub use operation::MOST_DESCRIPTORS;
 pub use operation::{
     Header, Kind, Operation, OperationList, Outcome, Refused, Segment, ShutdownHow, Token,
 };

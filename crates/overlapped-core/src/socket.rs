@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::engine::readiness::{SocketState, address};
-use crate::operation::{Operation, Outcome};
+use crate::operation::{Kind, Operation, Outcome};
 use crate::{Address, Endpoint, Refused, ShutdownHow, Status, Token};
 
 /// A socket that is associated with a port. Cloning gives another handle to the same socket.
@@ -87,9 +87,9 @@ impl Socket {
         self.0.nature() == crate::engine::Nature::Watched
     }
 
-    /// What it is and what it can do, for whoever asked for something else.
-    pub fn describe(&self) -> &'static str {
-        self.0.describe()
+    /// What it is and what it can do, for whoever asked for an operation that it cannot do.
+    pub fn describe(&self, kind: Kind) -> &'static str {
+        self.0.describe(kind)
     }
 
     /// Whether receives tell of datagrams that came back (IO-13).

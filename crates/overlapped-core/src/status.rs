@@ -105,8 +105,9 @@ statuses! {
     ACCESS_DENIED = 0xC0000022, 5, 10013, EACCES, PermissionDenied, "permission denied";
     /// The message does not fit.
     INVALID_BUFFER_SIZE = 0xC0000206, 1784, 10040, EMSGSIZE, InvalidInput, "the message is too long";
-    /// The datagram was longer than the buffer: the buffer is full, the rest is lost (IO-9).
-    BUFFER_OVERFLOW = 0x80000005, 234, 10040, NONE, Other, "the datagram was longer than the buffer, and the rest of it is lost";
+    /// The datagram was longer than the buffer: the buffer is full, the rest is lost (IO-9). Or more
+    /// descriptors came than there was room for (FD-3).
+    BUFFER_OVERFLOW = 0x80000005, 234, 10040, NONE, Other, "more came than there was room for (a longer datagram, or more descriptors), and the rest of it is lost";
     /// The other end of the pipe has gone (IO-19).
     PIPE_BROKEN = 0xC000014B, 109, 109, NONE, BrokenPipe, "the other end of the pipe has gone";
     /// Not supported by this kind of socket or file.
@@ -214,7 +215,8 @@ impl Status {
         match errno {
             0 => Status::SUCCESS,
             libc::ENOMEM => Status::INSUFFICIENT_RESOURCES,
-            libc::ENFILE => Status::TOO_MANY_OPENED_FILES,
+            // The latter: too many are on their way between processes.
+            libc::ENFILE | libc::ETOOMANYREFS => Status::TOO_MANY_OPENED_FILES,
             libc::EPERM => Status::ACCESS_DENIED,
             libc::ENOTSOCK | libc::EBADF => Status::INVALID_HANDLE,
             _ => TABLE

@@ -95,9 +95,14 @@ impl<T> Memory<T> {
             self.buffer = received.map_or_else(Buffer::default, Buffer::Pooled);
             return;
         }
+        #[cfg(target_os = "linux")]
+        if self.header.kind() == Kind::SendWithDescriptors {
+            self.header.close_sent_descriptors();
+            return;
+        }
         if !matches!(
             self.header.kind(),
-            Kind::Recv | Kind::RecvFrom | Kind::AcceptRecv | Kind::Read
+            Kind::Recv | Kind::RecvFrom | Kind::RecvWithDescriptors | Kind::AcceptRecv | Kind::Read
         ) {
             return;
         }

@@ -169,6 +169,16 @@ impl<T> Operation<T> {
         self.memory.header.ready()
     }
 
+    /// The descriptors that a receive brought, in the order in which they were sent; or those that
+    /// a send had to pass and did not, because it was refused, failed or was cancelled before its
+    /// first byte had gone out (FD-1). The second call finds none.
+    ///
+    /// What is not taken is closed when the operation is dropped or started again.
+    #[cfg(target_os = "linux")]
+    pub fn take_descriptors(&mut self) -> Vec<std::os::fd::OwnedFd> {
+        self.memory.header.take_descriptors()
+    }
+
     /// The connection that an accept took; the second call finds none.
     pub fn take_accepted(&mut self) -> Option<Accepted> {
         let endpoint = self.memory.header.take_accepted()?;

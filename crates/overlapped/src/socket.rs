@@ -4,9 +4,13 @@ use std::fmt;
 use std::io;
 use std::marker::PhantomData;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(target_os = "linux")]
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use overlapped_core::MOST_DESCRIPTORS;
 use overlapped_core::{Address, Endpoint, Kind, Outcome, ShutdownHow, Status, Token};
 
 use crate::memory::{self, Bytes, Memory};
@@ -58,6 +62,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// the peer has finished (IO-3, IO-8). The buffer is filled from its beginning up to its
     /// capacity.
     ///
+    /// On a Unix socket it closes descriptors that come with the bytes (FD-4).
     /// On a datagram socket (Linux) it gets one datagram, as `recv_from` says;
     /// from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
     /// (IO-19).
@@ -197,6 +202,137 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     ) -> Result<Started, Refused<T>> {
         operation.memory.header.set_peer(Some(to.into()));
         self.start(operation, Kind::SendTo, Bytes::Send)
+    }
+
+    /// On a Unix socket: sends the buffer's bytes as [`send`](Socket::send) does, and passes
+    /// descriptors with them. The receiver, in whatever process, has then open what they stand for:
+    /// a file, a pipe, a connection, anything (FD-1). (Linux.)
+    ///
+    /// They belong to the operation from now on. On a stream they travel with the first byte,
+    /// exactly once, also if the bytes go out in pieces; what has gone out is closed here when its
+    /// packet is taken, so keep a duplicate (`try_clone`) of what you need yourself. If they have
+    /// not gone out when the operation ends, whether it was refused, failed or was cancelled, they
+    /// are in it: [`take_descriptors`](Operation::take_descriptors).
+    ///
+    /// How many may be on their way at once is limited (`ulimit -n`, for each user without
+    /// privileges); a send above that fails with [`Status::TOO_MANY_OPENED_FILES`].
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Socket::send); `Unsupported` for what is no Unix socket; `InvalidInput` for more
+    /// than 253 descriptors, and for a stream and a buffer without bytes (FD-5).
+    ///
+    /// ```
+    /// # use std::fs::File;
+    /// # use std::io::Read;
+    /// # use std::os::unix::net::UnixStream;
+    /// # use overlapped::{CompletionPort, Kind, Operation};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let path = std::env::temp_dir().join(format!("overlapped-doc-pass-{}", std::process::id()));
+    /// # std::fs::write(&path, "its content")?;
+    /// let (here, there) = UnixStream::pair()?;
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let (here, there) = (port.associate(here, ())?, port.associate(there, ())?);
+    ///
+    /// there.recv_with_descriptors(Operation::with_capacity(100, ()), 1)?;
+    /// here.send_with_descriptors(Operation::new("a file", ()), [File::open(&path)?])?;
+    /// for _ in 0..2 {
+    ///     let mut packet = port.get()?;
+    ///     packet.result()?;
+    ///     if packet.kind == Kind::RecvWithDescriptors {
+    ///         assert_eq!(packet.operation.bytes(), b"a file");
+    ///         let mut content = String::new();
+    ///         let received = packet.operation.take_descriptors().remove(0);
+    ///         File::from(received).read_to_string(&mut content)?;
+    ///         assert_eq!(content, "its content");
+    ///     }
+    /// }
+    /// # std::fs::remove_file(&path)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[cfg(target_os = "linux")]
+    pub fn send_with_descriptors(
+        &self,
+        operation: Operation<T>,
+        descriptors: impl IntoIterator<Item: Into<OwnedFd>>,
+    ) -> Result<Started, Refused<T>> {
+        self.pass(operation, None, descriptors)
+    }
+
+    /// As [`send_with_descriptors`](Socket::send_with_descriptors), as one datagram to `to`, which
+    /// it waits for as [`send_to`](Socket::send_to) does. A datagram may have descriptors and no
+    /// bytes. (Linux.)
+    ///
+    /// # Errors
+    ///
+    /// As [`send_to`](Socket::send_to); `InvalidInput` for more than 253 descriptors.
+    #[cfg(target_os = "linux")]
+    pub fn send_to_with_descriptors(
+        &self,
+        operation: Operation<T>,
+        to: impl Into<Address>,
+        descriptors: impl IntoIterator<Item: Into<OwnedFd>>,
+    ) -> Result<Started, Refused<T>> {
+        self.pass(operation, Some(to.into()), descriptors)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn pass(
+        &self,
+        mut operation: Operation<T>,
+        to: Option<Address>,
+        descriptors: impl IntoIterator<Item: Into<OwnedFd>>,
+    ) -> Result<Started, Refused<T>> {
+        let descriptors = descriptors.into_iter().map(Into::into).collect();
+        operation
+            .memory
+            .prepare(Kind::SendWithDescriptors, Bytes::Send);
+        let header = &mut operation.memory.header;
+        header.set_peer(to);
+        header.set_descriptors(descriptors);
+        self.hand_over(operation)
+    }
+
+    /// On a Unix socket: receives as [`recv`](Socket::recv) does, or on one for datagrams as
+    /// [`recv_from`](Socket::recv_from), and at most `at_most` of the descriptors that came with the
+    /// bytes; [`take_descriptors`](Operation::take_descriptors) has them (FD-2). They are closed
+    /// when the process executes another program (`O_CLOEXEC`). (Linux.)
+    ///
+    /// On a stream they come with the receive that takes the first byte they were sent with. Its
+    /// buffer may begin with earlier bytes, and ends where the bytes of that send do, or before; what
+    /// follows is the next receive's. A receive that is not for descriptors closes those that come
+    /// (FD-4). When the peer has finished there are 0 bytes and no descriptors; a datagram may have
+    /// descriptors and no bytes.
+    ///
+    /// If more came, or the process can open no more, the bytes and what there was room for are in
+    /// the operation, the others are closed, and its status is [`Status::BUFFER_OVERFLOW`], which
+    /// is a failure (FD-3). Then as ever, descriptors that nobody takes are closed with the
+    /// operation.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Socket::recv); `Unsupported` for what is no Unix socket; `InvalidInput` for more
+    /// than 253, which no message carries.
+    #[cfg(target_os = "linux")]
+    pub fn recv_with_descriptors(
+        &self,
+        operation: Operation<T>,
+        at_most: usize,
+    ) -> Result<Started, Refused<T>> {
+        let mut operation = with_room(operation)?;
+        if at_most > MOST_DESCRIPTORS {
+            return Err(refused(
+                operation,
+                Status::INVALID_PARAMETER,
+                "no message carries more than 253 descriptors: room for more is never used",
+            ));
+        }
+        operation
+            .memory
+            .prepare(Kind::RecvWithDescriptors, Bytes::Receive);
+        operation.memory.header.set_room_for_descriptors(at_most);
+        self.hand_over(operation)
     }
 
     /// Completes when the descriptor is ready as `interest` says, has an error, or its other end
@@ -470,12 +606,25 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
             .map_err(|refused| self.explain(give_back(refused.operation, refused.status)))
     }
 
-    /// Says what the socket is, if it is not one for such an operation.
+    /// Says what the socket is, if it is not one for such an operation, and what is wrong with
+    /// descriptors that cannot be passed.
     fn explain(&self, mut refused: Refused<T>) -> Refused<T> {
         #[cfg(target_os = "linux")]
-        if refused.status == Status::NOT_SUPPORTED {
-            let text = self.associated.socket.describe();
-            refused.error = io::Error::new(io::ErrorKind::Unsupported, text);
+        match (refused.status, refused.operation.memory.header.kind()) {
+            (Status::NOT_SUPPORTED, kind) => {
+                let text = self.associated.socket.describe(kind);
+                refused.error = io::Error::new(io::ErrorKind::Unsupported, text);
+            }
+            (Status::INVALID_PARAMETER, Kind::SendWithDescriptors) => {
+                let header = &refused.operation.memory.header;
+                let text = if header.unsent_descriptors().len() > MOST_DESCRIPTORS {
+                    "a message carries at most 253 descriptors: pass the others with another"
+                } else {
+                    "on a stream descriptors travel with a byte: send at least one with them"
+                };
+                refused.error = io::Error::new(io::ErrorKind::InvalidInput, text);
+            }
+            _ => {}
         }
         #[cfg(not(target_os = "linux"))]
         let _ = &mut refused;

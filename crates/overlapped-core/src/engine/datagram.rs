@@ -25,13 +25,21 @@ const RETRIES: u32 = 8;
 
 /// Fills the segments from one datagram.
 pub(super) fn recv(fd: BorrowedFd<'_>, into: &[Segment]) -> rustix::io::Result<Received> {
+    receive(fd, &mut super::epoll::message(into), libc::MSG_DONTWAIT)
+}
+
+/// Receives what the header of segments asks for, and where it came from.
+pub(super) fn receive(
+    fd: BorrowedFd<'_>,
+    header: &mut libc::msghdr,
+    flags: libc::c_int,
+) -> rustix::io::Result<Received> {
     let mut from = MaybeUninit::<SocketAddrStorage>::uninit();
-    let mut header = super::epoll::message(into);
     header.msg_name = from.as_mut_ptr().cast();
     header.msg_namelen = size_of::<SocketAddrStorage>() as libc::socklen_t;
     // SAFETY: the header names memory that is ours for the length of the call, the segments'
     // by `Segment::new`.
-    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, libc::MSG_DONTWAIT) };
+    let result = unsafe { libc::recvmsg(fd.as_raw_fd(), header, flags) };
     let bytes = super::epoll::length(result)?;
     let from = (header.msg_namelen as usize >= size_of::<libc::sa_family_t>()).then(|| {
         // SAFETY: the system has written an address of this length.
@@ -49,12 +57,20 @@ pub(super) fn send(
     fd: BorrowedFd<'_>,
     from: &[Segment],
     to: Option<&Address>,
-) -> rustix::io::Result<()> {
+) -> rustix::io::Result<usize> {
+    transmit(fd, super::epoll::message(from), to)
+}
+
+/// Sends what the header of segments says, to the peer or to `to`.
+pub(super) fn transmit(
+    fd: BorrowedFd<'_>,
+    mut header: libc::msghdr,
+    to: Option<&Address>,
+) -> rustix::io::Result<usize> {
     let to = match to {
         Some(address) => Some(address.to_system().ok_or(Errno::DESTADDRREQ)?),
         None => None,
     };
-    let mut header = super::epoll::message(from);
     if let Some(to) = &to {
         header.msg_name = to.as_ptr().cast_mut().cast();
         header.msg_namelen = to.addr_len();
@@ -67,7 +83,7 @@ pub(super) fn send(
         match super::epoll::length(result) {
             Err(Errno::INTR) => {}
             Err(errno) if tries < RETRIES && is_sent_back(errno) && is_internet(fd) => tries += 1,
-            result => return result.map(|_| ()),
+            result => return result,
         }
     }
 }

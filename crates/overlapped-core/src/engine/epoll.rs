@@ -27,7 +27,9 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
 use rustix::time::Timespec;
 
-use super::{Nature, Readiness, Received, Refusal, Role, System, datagram, descriptor, sigpipe};
+use super::{
+    Nature, Readiness, Received, Refusal, Role, System, datagram, descriptor, passing, sigpipe,
+};
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
 use crate::{Address, Ready, Status};
@@ -200,6 +202,28 @@ fn name_reset(fd: BorrowedFd<'_>, refusal: Refusal) -> Refusal {
     }
 }
 
+/// Sends to an address, if there is one: a Unix socket's queue that is full makes no report unless
+/// it is the peer's.
+fn send_somewhere(
+    fd: BorrowedFd<'_>,
+    to: Option<&Address>,
+    send: impl Fn() -> rustix::io::Result<usize>,
+) -> Result<usize, Refusal> {
+    let send = || send().map_err(refusal);
+    match send() {
+        Err(Refusal::NotReady)
+            if to.is_some_and(|to| to.unix().is_some())
+                && descriptor::look(fd).is_ok_and(|ready| ready.writable) =>
+        {
+            match send() {
+                Err(Refusal::NotReady) => Err(Refusal::Failed(Status::INSUFFICIENT_RESOURCES)),
+                result => result,
+            }
+        }
+        result => result,
+    }
+}
+
 impl System for Epoll {
     fn name(&self) -> &'static str {
         "epoll"
@@ -241,9 +265,8 @@ impl System for Epoll {
         })
     }
 
-    fn short_means_empty(&self, endpoint: &Endpoint) -> bool {
-        // A receive on a Unix socket ends where bytes with descriptors end, although more has come.
-        sockopt::socket_domain(fd(endpoint)) != Ok(rustix::net::AddressFamily::UNIX)
+    fn passes_descriptors(&self, endpoint: &Endpoint) -> bool {
+        sockopt::socket_domain(fd(endpoint)) == Ok(rustix::net::AddressFamily::UNIX)
     }
 
     fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()> {
@@ -414,20 +437,29 @@ impl System for Epoll {
         to: Option<&Address>,
     ) -> Result<(), Refusal> {
         let fd = fd(endpoint);
-        let send = || datagram::send(fd, from, to).map_err(refusal);
-        match send() {
-            // A Unix socket's queue that is full makes no report unless it is the peer's.
-            Err(Refusal::NotReady)
-                if to.is_some_and(|to| to.unix().is_some())
-                    && descriptor::look(fd).is_ok_and(|ready| ready.writable) =>
-            {
-                match send() {
-                    Err(Refusal::NotReady) => Err(Refusal::Failed(Status::INSUFFICIENT_RESOURCES)),
-                    result => result,
-                }
-            }
-            result => result,
-        }
+        send_somewhere(fd, to, || datagram::send(fd, from, to)).map(|_| ())
+    }
+
+    fn recv_with_descriptors(
+        &self,
+        endpoint: &Endpoint,
+        into: &[Segment],
+        room: usize,
+        descriptors: &mut Vec<OwnedFd>,
+    ) -> Result<Received, Refusal> {
+        retry(|| passing::recv(fd(endpoint), into, room, descriptors))
+    }
+
+    fn send_with_descriptors(
+        &self,
+        endpoint: &Endpoint,
+        from: &[Segment],
+        to: Option<&Address>,
+        descriptors: &[OwnedFd],
+    ) -> Result<usize, Refusal> {
+        let fd = fd(endpoint);
+        send_somewhere(fd, to, || passing::send(fd, from, to, descriptors))
+            .map_err(|refusal| name_reset(fd, refusal))
     }
 
     fn sent_back(&self, endpoint: &Endpoint) -> Option<Status> {

@@ -13,6 +13,12 @@
 //!   on sim        -         -       -                     -        -        -
 //! iocp            -         -       -                     -        -        -
 //!
+//!             recv-with-descriptors  send-with-descriptors
+//! readiness             x                      x
+//!   on epoll            x                      x
+//!   on sim              -                      -
+//! iocp                  -                      -
+//!
 //!             read  write  append  sync  open  close
 //! files        x      x      x      x     x      x
 //!   directly   x      -      -      -     -      -
@@ -45,6 +51,8 @@ pub(crate) mod epoll;
 pub(crate) mod files;
 #[cfg(windows)]
 pub(crate) mod iocp;
+#[cfg(target_os = "linux")]
+mod passing;
 #[cfg(target_os = "linux")]
 pub(crate) mod readiness;
 #[cfg(target_os = "linux")]

@@ -44,10 +44,10 @@ pub(crate) enum Nature {
     Watched,
 }
 
-/// What a receive of a datagram brought.
+/// What a receive of a datagram brought, or one with descriptors.
 pub(crate) struct Received {
     pub(crate) bytes: usize,
-    /// The datagram was longer.
+    /// The datagram was longer, or more descriptors came than there was room for.
     pub(crate) truncated: bool,
     /// Where it came from; `None` if that has no address.
     pub(crate) from: Option<Address>,
@@ -103,9 +103,10 @@ pub(crate) trait System: Send + Sync {
     /// is no such thing: the two ends of a pipe share an inode, and all eventfds one.
     fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>>;
 
-    /// Whether a receive that was shorter than asked for has emptied the socket.
-    fn short_means_empty(&self, _endpoint: &Endpoint) -> bool {
-        true
+    /// Whether descriptors can be passed over the socket. A receive then ends where bytes with
+    /// descriptors end, although more has come: that it was shorter than asked for proves nothing.
+    fn passes_descriptors(&self, _endpoint: &Endpoint) -> bool {
+        false
     }
 
     /// Begins to report the socket's readiness, under `token`; from now on its calls never wait.
@@ -163,6 +164,28 @@ pub(crate) trait System: Send + Sync {
         _from: &[Segment],
         _to: Option<&Address>,
     ) -> Result<(), Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
+
+    /// Fills the segments, and `descriptors`, which is empty, with at most `room` of those that came.
+    fn recv_with_descriptors(
+        &self,
+        _: &Endpoint,
+        _into: &[Segment],
+        _room: usize,
+        _descriptors: &mut Vec<OwnedFd>,
+    ) -> Result<Received, Refusal> {
+        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    }
+
+    /// Sends the segments with descriptors at their first byte: they are out if this succeeds.
+    fn send_with_descriptors(
+        &self,
+        _: &Endpoint,
+        _from: &[Segment],
+        _to: Option<&Address>,
+        _descriptors: &[OwnedFd],
+    ) -> Result<usize, Refusal> {
         Err(Refusal::Failed(Status::NOT_SUPPORTED))
     }
 

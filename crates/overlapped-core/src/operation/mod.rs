@@ -16,6 +16,8 @@ mod file;
 #[cfg(target_os = "linux")]
 mod items;
 mod list;
+#[cfg(target_os = "linux")]
+mod passed;
 mod start;
 
 #[cfg(target_os = "linux")]
@@ -23,6 +25,10 @@ pub(crate) use file::FilePart;
 #[cfg(target_os = "linux")]
 pub(crate) use items::{Item, ItemList, Place, ReadyNode};
 pub use list::OperationList;
+#[cfg(target_os = "linux")]
+pub use passed::MOST_DESCRIPTORS;
+#[cfg(target_os = "linux")]
+use passed::Passed;
 pub use start::{Outcome, Refused, ShutdownHow, Token};
 
 use std::any::Any;
@@ -50,12 +56,16 @@ pub enum Kind {
     RecvPooled,
     /// Receives one datagram, and its sender's address.
     RecvFrom,
+    /// Receives as `Recv` or `RecvFrom` does, and descriptors that came with the bytes (FD-2).
+    RecvWithDescriptors,
     /// Completes when there is something to receive, and receives nothing (IO-4).
     RecvZero,
     /// Sends all of its bytes (IO-7).
     Send,
     /// Sends one datagram to an address.
     SendTo,
+    /// Sends as `Send` or `SendTo` does, and descriptors with the first byte (FD-1).
+    SendWithDescriptors,
     /// Completes when the descriptor can be read from; moves nothing.
     Readable,
     /// Completes when the descriptor can be written to; moves nothing.
@@ -96,6 +106,7 @@ impl Kind {
             self,
             Kind::Send
                 | Kind::SendTo
+                | Kind::SendWithDescriptors
                 | Kind::SendFile
                 | Kind::Connect
                 | Kind::Disconnect
@@ -199,6 +210,8 @@ struct Extra {
     beat: Option<Beat>,
     #[cfg(target_os = "linux")]
     file: FilePart,
+    #[cfg(target_os = "linux")]
+    passed: Passed,
     /// What the face keeps with it.
     kept: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -209,9 +222,11 @@ impl Extra {
     fn begin(&mut self, kind: Kind) {
         self.accepted = None;
         self.ready = Ready::default();
-        if kind == Kind::RecvFrom {
+        if matches!(kind, Kind::RecvFrom | Kind::RecvWithDescriptors) {
             self.peer = None;
         }
+        #[cfg(target_os = "linux")]
+        self.passed.clear();
         #[cfg(target_os = "linux")]
         if kind != Kind::Timer {
             self.beat = None;
@@ -275,7 +290,12 @@ impl Header {
         );
         if matches!(
             kind,
-            Kind::Accept | Kind::AcceptRecv | Kind::RecvFrom | Kind::Readable | Kind::Writable
+            Kind::Accept
+                | Kind::AcceptRecv
+                | Kind::RecvFrom
+                | Kind::RecvWithDescriptors
+                | Kind::Readable
+                | Kind::Writable
         ) {
             // Now, so that completing needs no memory.
             self.extra();

@@ -19,6 +19,8 @@ mod gq_get;
 #[cfg(target_os = "linux")]
 mod io_datagrams;
 #[cfg(target_os = "linux")]
+mod io_descriptors;
+#[cfg(target_os = "linux")]
 mod io_files;
 #[cfg(target_os = "linux")]
 mod io_local;

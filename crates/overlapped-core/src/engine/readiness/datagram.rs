@@ -57,7 +57,7 @@ fn peek(turn: &mut Turn<'_>) -> Attempt {
 }
 
 /// There is no datagram; but one that was sent may have come back (IO-13).
-fn receive_refused(turn: &mut Turn<'_>, refusal: Refusal) -> Attempt {
+pub(super) fn receive_refused(turn: &mut Turn<'_>, refusal: Refusal) -> Attempt {
     let queued = match refusal {
         // Without a report of an error there is none in the queue.
         Refusal::NotReady if !turn.hangup => return Attempt::Drained,

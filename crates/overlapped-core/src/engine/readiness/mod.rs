@@ -48,15 +48,17 @@
 //! # Where to find what
 //!
 //! One file for each kind of operation says how it is performed: `recv.rs`, `recv_pooled.rs`,
-//! `send.rs`, `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`, `ready.rs`; `datagram.rs`
-//! and `pipe.rs` how datagram sockets and pipes perform theirs. `side.rs` has the bits and the loop
-//! that serves, `usual.rs` the same for the commonest case, `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
+//! `send.rs`, `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`, `ready.rs`,
+//! `passing.rs`; `datagram.rs` and `pipe.rs` how datagram sockets and pipes perform theirs.
+//! `side.rs` has the bits and the loop that serves, `usual.rs` the same for the commonest case,
+//! `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
 //! its socket.
 
 mod accept;
 mod connect;
 mod datagram;
 mod disconnect;
+mod passing;
 mod pipe;
 mod ready;
 mod recv;

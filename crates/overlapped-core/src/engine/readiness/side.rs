@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Registered, SocketState};
 use super::{
-    accept, connect, datagram, disconnect, pipe, ready, recv, recv_pooled, send, send_file,
+    accept, connect, datagram, disconnect, passing, pipe, ready, recv, recv_pooled, send, send_file,
 };
 use crate::Status;
 use crate::endpoint::Endpoint;
@@ -237,6 +237,8 @@ impl Side {
             };
             let attempt = match kind {
                 Kind::Readable | Kind::Writable => ready::attempt(&mut turn, kind),
+                Kind::RecvWithDescriptors => passing::receive(&mut turn),
+                Kind::SendWithDescriptors => passing::send(&mut turn),
                 _ if socket.nature() == Nature::Datagram => datagram::attempt(&mut turn, kind),
                 _ if socket.nature() != Nature::Stream => pipe::attempt(&mut turn, kind),
                 Kind::Recv => recv::attempt(&mut turn),

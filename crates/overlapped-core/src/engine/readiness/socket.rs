@@ -11,8 +11,8 @@ use super::{Direction, Registered, usual};
 use crate::endpoint::Endpoint;
 use crate::engine::{Nature, Role};
 use crate::operation::{
-    ItemList, Kind, Operation, OperationList, Outcome, Place, ReadyNode, Refused, ShutdownHow,
-    Token,
+    Header, ItemList, Kind, MOST_DESCRIPTORS, Operation, OperationList, Outcome, Place, ReadyNode,
+    Refused, ShutdownHow, Token,
 };
 use crate::port::{Due, PortInner};
 use crate::{Address, Status};
@@ -45,6 +45,8 @@ const SHUT_WHEN_DRAINED: u8 = 16;
 const IGNORES_SENT_BACK: u8 = 32;
 /// The system was told whether datagrams that came back are wanted.
 const ASKED_FOR_SENT_BACK: u8 = 64;
+/// Descriptors can be passed over it.
+const PASSES_DESCRIPTORS: u8 = 128;
 
 pub(crate) struct SocketState {
     port: Arc<PortInner>,
@@ -101,15 +103,15 @@ impl SocketState {
         };
         let counted = !matches!(part, Part::Awaited(_));
         let registered = Arc::new(Registered::reserve(port, endpoint, counted)?);
-        let doubt = !port.system().short_means_empty(registered.endpoint());
+        let passes = port.system().passes_descriptors(registered.endpoint());
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let socket = Arc::new(SocketState {
             port: port.clone(),
             number: NUMBERS.fetch_add(1, Relaxed),
-            recv: Side::new(Direction::Recv, registered.clone(), doubt),
-            send: Side::new(Direction::Send, registered.clone(), doubt),
+            recv: Side::new(Direction::Recv, registered.clone(), passes),
+            send: Side::new(Direction::Send, registered.clone(), passes),
             phase: AtomicU8::new(phase as u8),
-            flags: AtomicU8::new(0),
+            flags: AtomicU8::new(if passes { PASSES_DESCRIPTORS } else { 0 }),
             nature,
             broken: AtomicI32::new(0),
             part,
@@ -182,7 +184,7 @@ impl SocketState {
         // Under the lock: whoever closes sets the flag first and then empties the lanes.
         let admitted = self
             .set_deadline(&mut operation, id)
-            .and_then(|()| self.admit(kind));
+            .and_then(|()| self.admit(&operation));
         if let Err(status) = admitted {
             drop(lane);
             self.port.lift_deadline(&mut operation);
@@ -236,14 +238,14 @@ impl SocketState {
         Ok(())
     }
 
-    /// Whether the socket can start an operation of this kind now.
+    /// Whether the socket can start such an operation now.
     #[inline]
-    fn admit(&self, kind: Kind) -> Result<(), Status> {
-        let usual = matches!(kind, Kind::Recv | Kind::Send) && !self.port.is_closed();
+    fn admit(&self, operation: &Header) -> Result<(), Status> {
+        let usual = matches!(operation.kind(), Kind::Recv | Kind::Send) && !self.port.is_closed();
         if usual && self.is_plain_connection() {
             return Ok(());
         }
-        self.admit_any(kind)
+        self.admit_any(operation)
     }
 
     /// A stream that is connected, and nothing else: not closed, shut down, or broken.
@@ -257,7 +259,7 @@ impl SocketState {
     }
 
     #[inline(never)]
-    fn admit_any(&self, kind: Kind) -> Result<(), Status> {
+    fn admit_any(&self, operation: &Header) -> Result<(), Status> {
         if self.port.is_closed() || self.has(CLOSED) {
             return Err(Status::INVALID_HANDLE);
         }
@@ -265,9 +267,13 @@ impl SocketState {
             return Err(status);
         }
         let phase = self.phase();
-        if matches!(kind, Kind::Readable | Kind::Writable) {
-            return Ok(());
-        }
+        let kind = match operation.kind() {
+            Kind::Readable | Kind::Writable => return Ok(()),
+            Kind::RecvWithDescriptors | Kind::SendWithDescriptors => {
+                self.admit_passing(operation)?
+            }
+            kind => kind,
+        };
         if self.nature != Nature::Stream {
             return self.admit_other(kind);
         }
@@ -306,6 +312,27 @@ impl SocketState {
             | Kind::AcceptRecv => Ok(()),
             _ => Err(Status::INVALID_PARAMETER),
         }
+    }
+
+    /// Whether the socket can pass descriptors; as what else the operation has to be admitted.
+    #[cold]
+    fn admit_passing(&self, operation: &Header) -> Result<Kind, Status> {
+        if !self.has(PASSES_DESCRIPTORS) {
+            return Err(Status::NOT_SUPPORTED);
+        }
+        if operation.kind() == Kind::RecvWithDescriptors {
+            return Ok(Kind::Recv);
+        }
+        let descriptors = operation.unsent_descriptors().len();
+        // On a stream they travel with a byte; without one the system would drop them in silence.
+        let homeless = self.nature == Nature::Stream && operation.capacity() == 0;
+        if descriptors > MOST_DESCRIPTORS || (descriptors > 0 && homeless) {
+            return Err(Status::INVALID_PARAMETER);
+        }
+        Ok(match operation.peer() {
+            Some(_) => Kind::SendTo,
+            None => Kind::Send,
+        })
     }
 
     /// The same for what is no stream of a socket.
@@ -836,8 +863,13 @@ impl SocketState {
             .map_err(Status::to_error)?
     }
 
-    /// What it is and what it can do, for whoever asked for something else.
-    pub(crate) fn describe(&self) -> &'static str {
+    /// What it is and what it can do, for whoever asked for an operation that it cannot do.
+    pub(crate) fn describe(&self, kind: Kind) -> &'static str {
+        if matches!(kind, Kind::RecvWithDescriptors | Kind::SendWithDescriptors)
+            && !self.has(PASSES_DESCRIPTORS)
+        {
+            return "descriptors can be passed over Unix sockets only, and this is none";
+        }
         match (self.nature, self.phase()) {
             (Nature::Stream, Phase::Listener) => {
                 "this is a listening socket; it can accept, accept_with_data and ready"
