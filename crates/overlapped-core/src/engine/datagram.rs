@@ -25,7 +25,7 @@ const RETRIES: u32 = 8;
 
 /// Fills the segments from one datagram.
 pub(super) fn recv(fd: BorrowedFd<'_>, into: &[Segment]) -> rustix::io::Result<Received> {
-    receive(fd, &mut super::epoll::message(into), libc::MSG_DONTWAIT)
+    receive(fd, &mut super::direct::message(into), libc::MSG_DONTWAIT)
 }
 
 /// Receives what the header of segments asks for, and where it came from.
@@ -40,7 +40,7 @@ pub(super) fn receive(
     // SAFETY: the header names memory that is ours for the length of the call, the segments'
     // by `Segment::new`.
     let result = unsafe { libc::recvmsg(fd.as_raw_fd(), header, flags) };
-    let bytes = super::epoll::length(result)?;
+    let bytes = super::direct::length(result)?;
     let from = (header.msg_namelen as usize >= size_of::<libc::sa_family_t>()).then(|| {
         // SAFETY: the system has written an address of this length.
         unsafe { SocketAddrAny::new(from, header.msg_namelen) }
@@ -58,7 +58,7 @@ pub(super) fn send(
     from: &[Segment],
     to: Option<&Address>,
 ) -> rustix::io::Result<usize> {
-    transmit(fd, super::epoll::message(from), to)
+    transmit(fd, super::direct::message(from), to)
 }
 
 /// Sends what the header of segments says, to the peer or to `to`.
@@ -80,7 +80,7 @@ pub(super) fn transmit(
     loop {
         // SAFETY: as in `recv`; the system only reads, also the address.
         let result = unsafe { libc::sendmsg(fd.as_raw_fd(), &header, flags) };
-        match super::epoll::length(result) {
+        match super::direct::length(result) {
             Err(Errno::INTR) => {}
             Err(errno) if tries < RETRIES && is_sent_back(errno) && is_internet(fd) => tries += 1,
             result => return result,
@@ -111,13 +111,13 @@ pub(super) fn sent_back(fd: BorrowedFd<'_>) -> Option<Errno> {
     loop {
         // An extended error and the address of who reports it; aligned as a control message is.
         let mut control = [0u64; 16];
-        let mut header = super::epoll::message(&[]);
+        let mut header = super::direct::message(&[]);
         header.msg_control = control.as_mut_ptr().cast();
         header.msg_controllen = size_of_val(&control) as _;
         let flags = libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT;
         // SAFETY: the header names memory of this function only.
         let result = unsafe { libc::recvmsg(fd.as_raw_fd(), &mut header, flags) };
-        match super::epoll::length(result) {
+        match super::direct::length(result) {
             Err(Errno::INTR) => continue,
             Err(_) => return first,
             Ok(_) => {}
@@ -163,7 +163,7 @@ pub(super) fn set_sent_back(fd: BorrowedFd<'_>, on: bool) -> io::Result<()> {
                 size_of_val(&on) as libc::socklen_t,
             )
         };
-        super::epoll::length(result as isize)
+        super::direct::length(result as isize)
             .map(|_| ())
             .map_err(io::Error::from)
     };

@@ -64,7 +64,7 @@ pub(super) fn look(fd: BorrowedFd<'_>) -> rustix::io::Result<Ready> {
         revents: 0,
     };
     // SAFETY: one valid entry, and no wait.
-    super::epoll::length(unsafe { libc::poll(&mut asked, 1, 0) } as isize)?;
+    super::direct::length(unsafe { libc::poll(&mut asked, 1, 0) } as isize)?;
     let has = |flags: i16| asked.revents & flags != 0;
     Ok(Ready {
         readable: has(libc::POLLIN | libc::POLLPRI),
@@ -78,7 +78,7 @@ pub(super) fn look(fd: BorrowedFd<'_>) -> rustix::io::Result<Ready> {
 pub(super) fn read(fd: BorrowedFd<'_>, into: &[Segment]) -> rustix::io::Result<usize> {
     // SAFETY: segments have `iovec`'s layout and are the operation's own (`Segment::new`), which is
     // ours for the length of this call.
-    super::epoll::length(unsafe {
+    super::direct::length(unsafe {
         libc::readv(
             fd.as_raw_fd(),
             into.as_ptr().cast(),
@@ -91,7 +91,7 @@ pub(super) fn read(fd: BorrowedFd<'_>, into: &[Segment]) -> rustix::io::Result<u
 pub(super) fn write(fd: BorrowedFd<'_>, from: &[Segment]) -> rustix::io::Result<usize> {
     let _quiet = sigpipe::Held::new();
     // SAFETY: as in `read`; the system only reads.
-    super::epoll::length(unsafe {
+    super::direct::length(unsafe {
         libc::writev(
             fd.as_raw_fd(),
             from.as_ptr().cast(),

@@ -53,7 +53,7 @@ pub(super) fn recv(
     descriptors: &mut Vec<OwnedFd>,
 ) -> rustix::io::Result<Received> {
     let mut control = Control([0; Control::WORDS]);
-    let mut header = super::epoll::message(into);
+    let mut header = super::direct::message(into);
     control.offer(&mut header, length(room * size_of::<RawFd>()) + OTHERS);
     let flags = libc::MSG_DONTWAIT | libc::MSG_CMSG_CLOEXEC;
     let mut received = datagram::receive(fd, &mut header, flags)?;
@@ -116,7 +116,7 @@ pub(super) fn send(
     descriptors: &[OwnedFd],
 ) -> rustix::io::Result<usize> {
     let mut control = Control([0; Control::WORDS]);
-    let mut header = super::epoll::message(from);
+    let mut header = super::direct::message(from);
     if descriptors.is_empty() {
         return datagram::transmit(fd, header, to);
     }

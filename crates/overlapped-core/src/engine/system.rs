@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::direct;
 use super::epoll::Epoll;
 #[cfg(feature = "sim")]
 use super::sim::Simulated;
@@ -87,6 +88,8 @@ pub(crate) enum Refusal {
 ///
 /// Edge-triggered: after [`Refusal::NotReady`], or a transfer that was shorter than asked for, the
 /// next change is reported once.
+///
+/// What is done with an endpoint is, unless a system says otherwise, done by Linux's own calls.
 pub(crate) trait System: Send + Sync {
     fn name(&self) -> &'static str;
 
@@ -94,19 +97,25 @@ pub(crate) trait System: Send + Sync {
     fn reason(&self) -> &'static str;
 
     /// Nanoseconds on a clock that never goes back.
-    fn now(&self) -> u64;
+    fn now(&self) -> u64 {
+        direct::now()
+    }
 
     /// What the socket is. Refuses an endpoint that is not of this system's kind.
-    fn role(&self, endpoint: &Endpoint) -> io::Result<(Nature, Role)>;
+    fn role(&self, endpoint: &Endpoint) -> io::Result<(Nature, Role)> {
+        direct::role(endpoint)
+    }
 
     /// What all duplicates of a socket have in common, and no other socket (PO-6). `None` if there
     /// is no such thing: the two ends of a pipe share an inode, and all eventfds one.
-    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>>;
+    fn identity(&self, endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>> {
+        direct::identity(endpoint)
+    }
 
     /// Whether descriptors can be passed over the socket. A receive then ends where bytes with
     /// descriptors end, although more has come: that it was shorter than asked for proves nothing.
-    fn passes_descriptors(&self, _endpoint: &Endpoint) -> bool {
-        false
+    fn passes_descriptors(&self, endpoint: &Endpoint) -> bool {
+        direct::passes_descriptors(endpoint)
     }
 
     /// Begins to report the socket's readiness, under `token`; from now on its calls never wait.
@@ -120,100 +129,114 @@ pub(crate) trait System: Send + Sync {
 
     fn interrupt(&self);
 
-    fn recv(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal>;
+    fn recv(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal> {
+        direct::recv(endpoint, into)
+    }
 
     /// Whether a receive would find something.
-    fn peek(&self, endpoint: &Endpoint) -> Result<(), Refusal>;
+    fn peek(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        direct::peek(endpoint)
+    }
 
-    fn send(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal>;
+    fn send(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        direct::send(endpoint, from)
+    }
 
     /// As [`send`](System::send), when more is sent at once.
     fn send_more(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
-        self.send(endpoint, from)
+        direct::send_more(endpoint, from)
     }
 
     /// Sends at most `count` bytes of a file, from `offset` on; 0 at its end. May wait for the
     /// disk, not for the socket.
     fn send_file(
         &self,
-        _endpoint: &Endpoint,
-        _file: &OwnedFd,
-        _offset: u64,
-        _count: usize,
+        endpoint: &Endpoint,
+        file: &OwnedFd,
+        offset: u64,
+        count: usize,
     ) -> Result<usize, Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+        direct::send_file(endpoint, file, offset, count)
     }
 
-    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<Address>), Refusal>;
+    fn accept(&self, endpoint: &Endpoint) -> Result<(Endpoint, Option<Address>), Refusal> {
+        direct::accept(endpoint)
+    }
 
     /// Begins to connect; `Ok` if that finished at once.
-    fn connect(&self, endpoint: &Endpoint, to: &Address) -> Result<(), Refusal>;
+    fn connect(&self, endpoint: &Endpoint, to: &Address) -> Result<(), Refusal> {
+        direct::connect(endpoint, to)
+    }
 
     /// How a connect that was begun stands.
-    fn connected(&self, endpoint: &Endpoint) -> Result<(), Refusal>;
+    fn connected(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        direct::connected(endpoint)
+    }
 
     /// Fills the segments from one datagram.
-    fn recv_datagram(&self, _: &Endpoint, _into: &[Segment]) -> Result<Received, Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    fn recv_datagram(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<Received, Refusal> {
+        direct::recv_datagram(endpoint, into)
     }
 
     /// Sends the segments as one datagram, to the peer or to an address.
     fn send_datagram(
         &self,
-        _: &Endpoint,
-        _from: &[Segment],
-        _to: Option<&Address>,
+        endpoint: &Endpoint,
+        from: &[Segment],
+        to: Option<&Address>,
     ) -> Result<(), Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+        direct::send_datagram(endpoint, from, to)
     }
 
     /// Fills the segments, and `descriptors`, which is empty, with at most `room` of those that came.
     fn recv_with_descriptors(
         &self,
-        _: &Endpoint,
-        _into: &[Segment],
-        _room: usize,
-        _descriptors: &mut Vec<OwnedFd>,
+        endpoint: &Endpoint,
+        into: &[Segment],
+        room: usize,
+        descriptors: &mut Vec<OwnedFd>,
     ) -> Result<Received, Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+        direct::recv_with_descriptors(endpoint, into, room, descriptors)
     }
 
     /// Sends the segments with descriptors at their first byte: they are out if this succeeds.
     fn send_with_descriptors(
         &self,
-        _: &Endpoint,
-        _from: &[Segment],
-        _to: Option<&Address>,
-        _descriptors: &[OwnedFd],
+        endpoint: &Endpoint,
+        from: &[Segment],
+        to: Option<&Address>,
+        descriptors: &[OwnedFd],
     ) -> Result<usize, Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+        direct::send_with_descriptors(endpoint, from, to, descriptors)
     }
 
     /// Fetches the errors that datagrams have brought back; the first.
-    fn sent_back(&self, _: &Endpoint) -> Option<Status> {
-        None
+    fn sent_back(&self, endpoint: &Endpoint) -> Option<Status> {
+        direct::sent_back(endpoint)
     }
 
     /// Whether there are such errors for a socket that is not connected.
-    fn set_sent_back(&self, _: &Endpoint, _on: bool) -> io::Result<()> {
-        Ok(())
+    fn set_sent_back(&self, endpoint: &Endpoint, on: bool) -> io::Result<()> {
+        direct::set_sent_back(endpoint, on)
     }
 
     /// Reads from a pipe.
-    fn read(&self, _: &Endpoint, _into: &[Segment]) -> Result<usize, Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    fn read(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal> {
+        direct::read(endpoint, into)
     }
 
     /// Writes to a pipe.
-    fn write(&self, _: &Endpoint, _from: &[Segment]) -> Result<usize, Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    fn write(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        direct::write(endpoint, from)
     }
 
     /// What the endpoint is ready for now, its level and not its edges.
-    fn look(&self, _: &Endpoint) -> Result<Ready, Refusal> {
-        Err(Refusal::Failed(Status::NOT_SUPPORTED))
+    fn look(&self, endpoint: &Endpoint) -> Result<Ready, Refusal> {
+        direct::look(endpoint)
     }
 
     /// Tells the peer that nothing more will be sent.
-    fn shutdown_send(&self, endpoint: &Endpoint) -> Result<(), Refusal>;
+    fn shutdown_send(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
+        direct::shutdown_send(endpoint)
+    }
 }

@@ -2,14 +2,17 @@
 
 use std::io;
 use std::num::NonZeroU64;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::Network;
 use super::node::{Id, Phase, What};
 use crate::endpoint::Endpoint;
-use crate::engine::{Nature, Readiness, Refusal, Role, System};
+use crate::engine::{Nature, Readiness, Received, Refusal, Role, System};
 use crate::operation::Segment;
-use crate::{Address, Status};
+use crate::{Address, Ready, Status};
+
+const UNSUPPORTED: Refusal = Refusal::Failed(Status::NOT_SUPPORTED);
 
 /// One port's view of the network.
 pub(crate) struct Simulated {
@@ -195,6 +198,73 @@ impl System for Simulated {
 
     fn connected(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
         self.call("connected", endpoint, |state, id| state.connected(id))
+    }
+
+    // What the network does not have: datagrams, files, pipes, and readiness by itself.
+
+    fn passes_descriptors(&self, _: &Endpoint) -> bool {
+        false
+    }
+
+    fn send_more(&self, endpoint: &Endpoint, from: &[Segment]) -> Result<usize, Refusal> {
+        self.send(endpoint, from)
+    }
+
+    fn send_file(&self, _: &Endpoint, _: &OwnedFd, _: u64, _: usize) -> Result<usize, Refusal> {
+        Err(UNSUPPORTED)
+    }
+
+    fn recv_datagram(&self, _: &Endpoint, _: &[Segment]) -> Result<Received, Refusal> {
+        Err(UNSUPPORTED)
+    }
+
+    fn send_datagram(
+        &self,
+        _: &Endpoint,
+        _: &[Segment],
+        _: Option<&Address>,
+    ) -> Result<(), Refusal> {
+        Err(UNSUPPORTED)
+    }
+
+    fn recv_with_descriptors(
+        &self,
+        _: &Endpoint,
+        _: &[Segment],
+        _: usize,
+        _: &mut Vec<OwnedFd>,
+    ) -> Result<Received, Refusal> {
+        Err(UNSUPPORTED)
+    }
+
+    fn send_with_descriptors(
+        &self,
+        _: &Endpoint,
+        _: &[Segment],
+        _: Option<&Address>,
+        _: &[OwnedFd],
+    ) -> Result<usize, Refusal> {
+        Err(UNSUPPORTED)
+    }
+
+    fn sent_back(&self, _: &Endpoint) -> Option<Status> {
+        None
+    }
+
+    fn set_sent_back(&self, _: &Endpoint, _: bool) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn read(&self, _: &Endpoint, _: &[Segment]) -> Result<usize, Refusal> {
+        Err(UNSUPPORTED)
+    }
+
+    fn write(&self, _: &Endpoint, _: &[Segment]) -> Result<usize, Refusal> {
+        Err(UNSUPPORTED)
+    }
+
+    fn look(&self, _: &Endpoint) -> Result<Ready, Refusal> {
+        Err(UNSUPPORTED)
     }
 
     fn shutdown_send(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
