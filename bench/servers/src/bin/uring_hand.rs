@@ -9,6 +9,12 @@
 //! process, and the ring is used by one thread, which also runs the kernel's part of the work
 //! (`SINGLE_ISSUER`, `DEFER_TASKRUN`).
 //!
+//! A send is first tried without waiting (`MSG_DONTWAIT`), and then it ends while it is taken in.
+//! Only if it did not send all does it give a result (`CQE_SKIP_SUCCESS`): no result has come by the
+//! time that all others are seen, so all was sent. So the call that takes in the answers to some
+//! requests can go on to wait for others, which it could not if each answer ended the wait. What
+//! did not fit is sent again, by a send that waits for room and says when it has ended.
+//!
 //! Two sends of one socket may overtake each other if the first must wait, so a connection has one
 //! send in flight. What arrives meanwhile is gathered into the next.
 //!
@@ -28,7 +34,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{BufRingEntry, Fd, Fixed};
-use io_uring::{IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
+use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 use rustix::net::sockopt;
 use servers::{Can, Options, Stdin, listen};
 
@@ -86,16 +92,15 @@ fn main() -> io::Result<()> {
         connections: (0..SOCKETS).map(|_| Connection::default()).collect(),
         ready: Vec::new(),
         starved: VecDeque::new(),
+        tried: Vec::new(),
+        unfinished: false,
     };
     server.accept()?;
     server.watch_stdin()?;
     loop {
-        server.queue.submit(1)?;
-        results.sync();
-        for result in &mut results {
-            server.handle(&result)?;
-        }
-        results.sync();
+        server.queue.submit(server.least())?;
+        server.handle_all(&mut results)?;
+        server.conclude_what_was_tried()?;
         server.send_what_is_ready()?;
     }
 }
@@ -111,6 +116,10 @@ struct Server<'ring> {
     ready: Vec<u32>,
     /// The connections whose receive waits for a buffer.
     starved: VecDeque<u32>,
+    /// The connections whose send does not wait and is to be taken in now.
+    tried: Vec<u32>,
+    /// One of these has more to do when its send has ended, and no result will say so.
+    unfinished: bool,
 }
 
 #[derive(Default)]
@@ -119,6 +128,8 @@ struct Connection {
     unsent: VecDeque<Piece>,
     /// How many of these the send in flight has; 0 if there is none.
     sending: usize,
+    /// Whether the send, this one or the next, waits for room.
+    waits: bool,
     /// Whether it is among the ready ones.
     ready: bool,
     /// Nothing comes any more: there is no receive and will not be any.
@@ -163,6 +174,27 @@ impl Server<'_> {
         // SAFETY: the memory that it writes to is that of the buffers in their ring, which nobody
         // here touches until they have come out of it, and which is never freed.
         unsafe { self.queue.push(receive, RECEIVE, socket) }
+    }
+
+    /// How many results to wait for.
+    fn least(&self) -> usize {
+        let go_on = self.unfinished || !self.starved.is_empty() && !self.tried.is_empty();
+        if go_on { 0 } else { 1 }
+    }
+
+    fn handle_all(&mut self, results: &mut CompletionQueue<'_>) -> io::Result<()> {
+        loop {
+            results.sync();
+            for result in &mut *results {
+                self.handle(&result)?;
+            }
+            results.sync();
+            // The kernel keeps what did not fit, and that may be the result of a send.
+            if !self.queue.requests.cq_overflow() {
+                return Ok(());
+            }
+            self.queue.submit(0)?;
+        }
     }
 
     #[inline]
@@ -249,9 +281,13 @@ impl Server<'_> {
     /// Sends what there is, as much as one send can have.
     #[inline]
     fn send(&mut self, socket: u32) -> io::Result<()> {
-        // Short sends do not occur unless the connection breaks; `sent` handles them anyway.
-        let flags = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
         let connection = &mut self.connections[socket as usize];
+        let (now, quietly) = match connection.waits {
+            true => (0, squeue::Flags::empty()),
+            false => (libc::MSG_DONTWAIT, squeue::Flags::SKIP_SUCCESS),
+        };
+        // With `WAITALL` less than all is a failure, and failures are never kept quiet.
+        let flags = libc::MSG_WAITALL | libc::MSG_NOSIGNAL | now;
         let count = connection.unsent.len().min(PIECES);
         let send = match count {
             0 => return Ok(()),
@@ -274,38 +310,72 @@ impl Server<'_> {
             }
         };
         connection.sending = count;
+        if !connection.waits {
+            self.tried.push(socket);
+            self.unfinished |= connection.ended || connection.unsent.len() > count;
+        }
         // SAFETY: the buffers are not given back before the send has ended. The kernel reads the
         // header and the list of pieces when it takes the request in; both are in a box of this
         // connection, which is not used again before the send has ended.
-        unsafe { self.queue.push(send, SEND, socket) }
+        unsafe { self.queue.push(send.flags(quietly), SEND, socket) }
     }
 
-    #[inline]
+    /// A send has not sent all, or has waited for room.
     fn sent(&mut self, socket: u32, outcome: Result<u32, i32>) -> io::Result<()> {
         let connection = &mut self.connections[socket as usize];
-        let sent = std::mem::take(&mut connection.sending);
-        let Ok(mut count) = outcome else {
-            // The receive ends too, and then the connection is closed.
-            connection.broken = true;
-            while let Some(piece) = self.connections[socket as usize].unsent.pop_front() {
-                self.give_back(piece.buffer)?;
+        let mut count = match outcome {
+            Ok(count) => count,
+            Err(libc::EAGAIN) => 0,
+            Err(_) => {
+                // The receive ends too, and then the connection is closed.
+                connection.broken = true;
+                connection.sending = 0;
+                while let Some(piece) = self.connections[socket as usize].unsent.pop_front() {
+                    self.give_back(piece.buffer)?;
+                }
+                return self.close_if_done(socket);
             }
-            return self.close_if_done(socket);
         };
-        for _ in 0..sent {
-            let connection = &mut self.connections[socket as usize];
-            let piece = &mut connection.unsent[0];
-            if piece.start + count < piece.end {
+        // What did not fit is to wait; and after a wait it may do without.
+        connection.waits = !connection.waits;
+        let mut whole = 0;
+        for piece in connection.unsent.iter_mut().take(connection.sending) {
+            let length = piece.end - piece.start;
+            if count < length {
                 piece.start += count;
                 break;
             }
-            count -= piece.end - piece.start;
-            let buffer = piece.buffer;
-            connection.unsent.pop_front();
-            self.give_back(buffer)?;
+            count -= length;
+            whole += 1;
+        }
+        self.conclude(socket, whole)
+    }
+
+    /// What was tried and has given no result has sent all.
+    fn conclude_what_was_tried(&mut self) -> io::Result<()> {
+        let mut tried = std::mem::take(&mut self.tried);
+        for socket in tried.drain(..) {
+            let connection = &self.connections[socket as usize];
+            if connection.sending > 0 {
+                self.conclude(socket, connection.sending)?;
+            }
+        }
+        self.tried = tried;
+        self.unfinished = false;
+        Ok(())
+    }
+
+    /// The send has ended, and so many pieces are gone.
+    #[inline]
+    fn conclude(&mut self, socket: u32, pieces: usize) -> io::Result<()> {
+        for _ in 0..pieces {
+            let unsent = &mut self.connections[socket as usize].unsent;
+            let piece = unsent.pop_front().expect("no more than were sent");
+            self.give_back(piece.buffer)?;
         }
         let connection = &mut self.connections[socket as usize];
-        if !connection.unsent.is_empty() && !connection.ready {
+        connection.sending = 0;
+        if !connection.unsent.is_empty() {
             connection.ready = true;
             self.ready.push(socket);
         }
@@ -332,6 +402,7 @@ impl Server<'_> {
         // Its place may be given to a new connection as soon as the request is taken in.
         connection.ended = false;
         connection.broken = false;
+        connection.waits = false;
         let close = opcode::Close::new(Fixed(socket))
             .build()
             .flags(squeue::Flags::SKIP_SUCCESS);
@@ -361,18 +432,19 @@ struct Queue<'ring> {
 }
 
 impl Queue<'_> {
-    /// Has the kernel take in what is queued, and waits until there are `least` results.
+    /// Has the kernel take in all that is queued, and waits until there are `least` results.
     fn submit(&mut self, least: usize) -> io::Result<()> {
         self.requests.sync();
-        let outcome = self.submitter.submit_and_wait(least);
-        self.requests.sync();
-        match outcome {
-            Ok(_) => Ok(()),
-            // Interrupted, or there are results to be taken first.
-            Err(error) => match error.raw_os_error() {
-                Some(libc::EINTR | libc::EBUSY | libc::EAGAIN) => Ok(()),
-                _ => Err(error),
-            },
+        loop {
+            match self.submitter.submit_and_wait(least) {
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+            self.requests.sync();
+            if self.requests.is_empty() {
+                return Ok(());
+            }
         }
     }
 
