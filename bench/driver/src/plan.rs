@@ -65,7 +65,6 @@ impl fmt::Display for Point {
 }
 
 /// Load points: each size with each depth with each number of connections.
-#[derive(Clone)]
 pub struct Matrix {
     pub connections: Vec<usize>,
     pub sizes: Vec<usize>,
@@ -171,4 +170,25 @@ pub fn servers_named(name: &str) -> Option<Vec<Variant>> {
     };
     let variants = servers.iter().map(|text| Variant::parse(text));
     Some(variants.map(|one| one.expect("a valid variant")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_preset_names_a_point_or_a_server_twice() {
+        for name in ["echo64", "pipeline", "bulk", "churn", "exclusive"] {
+            let preset = Preset::named(name).unwrap();
+            let points: Vec<Point> = preset.loads.iter().flat_map(Matrix::points).collect();
+            for (number, point) in points.iter().enumerate() {
+                assert!(!points[..number].contains(point), "{name}: {point}");
+            }
+            for (number, server) in preset.servers.iter().enumerate() {
+                let earlier = &preset.servers[..number];
+                let twice = earlier.iter().any(|other| other.name == server.name);
+                assert!(!twice, "{name}: {}", server.name);
+            }
+        }
+    }
 }

@@ -10,10 +10,10 @@
 //! (`SINGLE_ISSUER`, `DEFER_TASKRUN`).
 //!
 //! A send is first tried without waiting (`MSG_DONTWAIT`), and then it ends while it is taken in.
-//! Only if it did not send all does it give a result (`CQE_SKIP_SUCCESS`): no result has come by the
-//! time that all others are seen, so all was sent. So the call that takes in the answers to some
-//! requests can go on to wait for others, which it could not if each answer ended the wait. What
-//! did not fit is sent again, by a send that waits for room and says when it has ended.
+//! Only if it did not send all does it give a result (`CQE_SKIP_SUCCESS`), so where none has come all
+//! was sent. The call that takes in the answers to some requests can then go on to wait for others,
+//! which it could not if each answer ended the wait. What did not fit is sent again, by a send that
+//! waits for room and says when it has ended.
 //!
 //! Two sends of one socket may overtake each other if the first must wait, so a connection has one
 //! send in flight. What arrives meanwhile is gathered into the next.
@@ -223,8 +223,8 @@ impl Server<'_> {
                 self.stdin.readable();
                 self.watch_stdin()
             }
-            // A close that has succeeded says nothing.
-            _ => Err(io::Error::from_raw_os_error(outcome.err().unwrap_or(0))),
+            // A close, which says something only if it has failed.
+            _ => outcome.map(drop).map_err(io::Error::from_raw_os_error),
         }
     }
 
