@@ -5,7 +5,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use lexopt::prelude::*;
 
-use crate::plan::{PRESETS, Point, Variant, variants};
+use crate::plan::{Matrix, Point, Preset, Variant, servers_named};
+use crate::run::runs;
 
 pub const HELP: &str = "\
 Compares echo servers in interleaved rounds and prints a Markdown table of paired ratios.
@@ -13,13 +14,16 @@ Compares echo servers in interleaved rounds and prints a Markdown table of paire
 usage: compare --preset NAME [options]
        compare --variant NAME='PROGRAM ARGUMENTS' --variant ... [options]
 
-  --preset NAME       echo64, pipeline, bulk or churn: the usual servers and a set of loads
+  --preset NAME       echo64, pipeline, bulk or churn: the usual servers and a set of loads;
+                      exclusive: servers with one thread, and a bit of all loads
+  --servers NAME      usual or exclusive: these servers instead of the preset's
   --variant NAME=CMD  one more server; a program without a slash is looked for beside `compare`
-  --only NAME,...     of all these, only the named ones
+  --only NAME,...     of all these, only the named ones [those that run]
   --baseline NAME     what the others are compared with [the first one]
   --connections N,... [100, or the preset's]
   --sizes S,...       bytes per message [64, or the preset's]
-  --depths D,...      messages in flight per connection [1, or the preset's]
+  --depths D,...      messages in flight per connection [1, or the preset's]; always 1 where
+                      each message has a connection
   --churn             a connection per message
   --awake             the load generator never sleeps, so no server pays for waking it
   --rounds R          [15]
@@ -47,7 +51,8 @@ pub struct Options {
 /// `None` when only help was asked for. The programs are in `directory`.
 pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
     let mut parser = lexopt::Parser::from_env();
-    let mut preset = None;
+    let mut preset: Option<Preset> = None;
+    let mut servers = None;
     let mut added = Vec::new();
     let mut only: Option<Vec<String>> = None;
     let mut baseline = None;
@@ -59,8 +64,13 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
         match argument {
             Long("preset") => {
                 let name = parser.value()?.string()?;
-                let found = PRESETS.iter().find(|preset| preset.name == name);
+                let found = Preset::named(&name);
                 preset = Some(found.ok_or_else(|| format!("there is no preset {name}"))?);
+            }
+            Long("servers") => {
+                let name = parser.value()?.string()?;
+                let found = servers_named(&name);
+                servers = Some(found.ok_or_else(|| format!("there are no servers {name}"))?);
             }
             Long("variant") => added.push(Variant::parse(&parser.value()?.string()?)?),
             Long("only") => {
@@ -84,11 +94,11 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
         }
     }
 
-    let mut all = if preset.is_some() {
-        variants(directory)
-    } else {
-        Vec::new()
+    let (loads, usual) = match preset {
+        Some(preset) => (preset.loads, preset.servers),
+        None => (vec![Matrix::default()], Vec::new()),
     };
+    let mut all = servers.unwrap_or(usual);
     all.append(&mut added);
     for (number, variant) in all.iter().enumerate() {
         if all[..number]
@@ -103,6 +113,8 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
             return Err(no_such_variant(unknown, &all).into());
         }
         all.retain(|variant| only.contains(&variant.name));
+    } else {
+        all.retain(|variant| !variant.is_own() || runs(directory, variant));
     }
     if all.is_empty() {
         return Err("nothing to compare: give --preset or --variant (see --help)".into());
@@ -112,12 +124,24 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
         Some(name) => position(&all, &name).ok_or_else(|| no_such_variant(&name, &all))?,
     };
 
-    let connections = connections.unwrap_or(preset.map_or(vec![100], |p| p.connections.to_vec()));
-    let sizes = sizes.unwrap_or(preset.map_or(vec![64], |p| p.sizes.to_vec()));
-    let depths = depths.unwrap_or(preset.map_or(vec![1], |p| p.depths.to_vec()));
-    churn |= preset.is_some_and(|preset| preset.churn);
-    if churn && depths != [1] {
+    let one_each = churn || loads.iter().all(|load| load.churn);
+    if one_each && depths.as_ref().is_some_and(|depths| depths != &[1]) {
         return Err("a churn run sends one message per connection: --depths must be 1".into());
+    }
+    let mut points: Vec<Point> = Vec::new();
+    for mut load in loads {
+        load.churn |= churn;
+        load.connections = connections.clone().unwrap_or(load.connections);
+        load.sizes = sizes.clone().unwrap_or(load.sizes);
+        load.depths = match load.churn {
+            true => vec![1],
+            false => depths.clone().unwrap_or(load.depths),
+        };
+        for point in load.points() {
+            if !points.contains(&point) {
+                points.push(point);
+            }
+        }
     }
     if rounds == 0 {
         return Err("--rounds must be at least 1".into());
@@ -137,7 +161,6 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
             .unwrap_or_default();
         now.as_secs()
     });
-    let points = Point::matrix(&connections, &sizes, &depths, churn);
     let variants = all;
     Ok(Some(Options {
         variants,

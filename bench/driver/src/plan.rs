@@ -1,7 +1,6 @@
 //! What can be compared: servers, loads, and the sets of both that have a name.
 
 use std::fmt;
-use std::path::Path;
 
 /// A server with its arguments.
 #[derive(Clone)]
@@ -11,6 +10,11 @@ pub struct Variant {
 }
 
 impl Variant {
+    /// One of ours: it may not have been built, or not have this mode here.
+    pub fn is_own(&self) -> bool {
+        self.command[0] == "overlapped_echo"
+    }
+
     /// From `name=program argument ...`, split at white space.
     pub fn parse(text: &str) -> Result<Self, String> {
         let (name, command) = text
@@ -30,36 +34,12 @@ impl Variant {
 }
 
 /// One kind of load.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Point {
     pub connections: usize,
     pub size: usize,
     pub depth: usize,
     pub churn: bool,
-}
-
-impl Point {
-    pub fn matrix(
-        connections: &[usize],
-        sizes: &[usize],
-        depths: &[usize],
-        churn: bool,
-    ) -> Vec<Self> {
-        let mut points = Vec::new();
-        for &size in sizes {
-            for &depth in depths {
-                for &connections in connections {
-                    points.push(Self {
-                        connections,
-                        size,
-                        depth,
-                        churn,
-                    });
-                }
-            }
-        }
-        points
-    }
 }
 
 impl fmt::Display for Point {
@@ -84,66 +64,131 @@ impl fmt::Display for Point {
     }
 }
 
-/// A set of load points; every preset is run with the same servers.
-pub struct Preset {
-    pub name: &'static str,
-    pub connections: &'static [usize],
-    pub sizes: &'static [usize],
-    pub depths: &'static [usize],
+/// Load points: each size with each depth with each number of connections.
+pub struct Matrix {
+    pub connections: Vec<usize>,
+    pub sizes: Vec<usize>,
+    pub depths: Vec<usize>,
     pub churn: bool,
 }
 
-pub const PRESETS: [Preset; 4] = [
-    Preset {
-        name: "echo64",
-        connections: &[10, 100, 1000],
-        sizes: &[64],
-        depths: &[1],
-        churn: false,
-    },
-    Preset {
-        name: "pipeline",
-        connections: &[10, 100],
-        sizes: &[64],
-        depths: &[16],
-        churn: false,
-    },
-    Preset {
-        name: "bulk",
-        connections: &[10],
-        sizes: &[4096, 65536],
-        depths: &[1],
-        churn: false,
-    },
-    Preset {
-        name: "churn",
-        connections: &[10, 100],
-        sizes: &[64],
-        depths: &[1],
-        churn: true,
-    },
-];
+impl Matrix {
+    fn echo(connections: &[usize], sizes: &[usize], depths: &[usize]) -> Self {
+        Self {
+            connections: connections.to_vec(),
+            sizes: sizes.to_vec(),
+            depths: depths.to_vec(),
+            churn: false,
+        }
+    }
 
-/// The servers of every preset. Our own are left out where they have not been built.
-pub fn variants(directory: &Path) -> Vec<Variant> {
-    let peers = [
-        "epoll-1=epoll_plain",
-        "epoll-2=epoll_plain --workers 2",
-        "epoll-2-shared=epoll_plain --workers 2 --shared",
-        "mio-1=mio_echo",
-        "tokio-1=tokio_echo",
-        "tokio-2=tokio_echo --workers 2",
-    ];
-    let own = [
-        "overlapped-1=overlapped_echo --workers 1",
-        "overlapped-2=overlapped_echo --workers 2",
-    ];
-    let own = own
-        .into_iter()
-        .filter(|_| directory.join("overlapped_echo").exists());
-    peers
-        .into_iter()
-        .chain(own)
-        .map(|text| Variant::parse(text).expect("a valid variant"))
-        .collect()
+    fn churn(connections: &[usize], sizes: &[usize]) -> Self {
+        Self {
+            churn: true,
+            ..Self::echo(connections, sizes, &[1])
+        }
+    }
+
+    pub fn points(&self) -> impl Iterator<Item = Point> {
+        let churn = self.churn;
+        self.sizes.iter().flat_map(move |&size| {
+            self.depths.iter().flat_map(move |&depth| {
+                self.connections.iter().map(move |&connections| Point {
+                    connections,
+                    size,
+                    depth,
+                    churn,
+                })
+            })
+        })
+    }
+}
+
+impl Default for Matrix {
+    /// The loads where no preset is given.
+    fn default() -> Self {
+        Self::echo(&[100], &[64], &[1])
+    }
+}
+
+/// Loads that have a name, and the servers they are meant for.
+pub struct Preset {
+    pub loads: Vec<Matrix>,
+    pub servers: Vec<Variant>,
+}
+
+impl Preset {
+    pub fn named(name: &str) -> Option<Self> {
+        let (loads, servers) = match name {
+            "echo64" => (vec![Matrix::echo(&[10, 100, 1000], &[64], &[1])], "usual"),
+            "pipeline" => (vec![Matrix::echo(&[10, 100], &[64], &[16])], "usual"),
+            "bulk" => (vec![Matrix::echo(&[10], &[4096, 65536], &[1])], "usual"),
+            "churn" => (vec![Matrix::churn(&[10, 100], &[64])], "usual"),
+            "exclusive" => {
+                let loads = vec![
+                    Matrix::echo(&[1, 10, 100, 1000, 5000], &[64], &[1]),
+                    Matrix::echo(&[10, 100], &[64], &[16]),
+                    Matrix::echo(&[10, 100], &[4096, 65536], &[1]),
+                    Matrix::churn(&[10, 100], &[64]),
+                ];
+                (loads, "exclusive")
+            }
+            _ => return None,
+        };
+        let servers = servers_named(servers).expect("a known set");
+        Some(Self { loads, servers })
+    }
+}
+
+/// A set of servers that has a name. The first is the baseline.
+pub fn servers_named(name: &str) -> Option<Vec<Variant>> {
+    let servers: &[&str] = match name {
+        "usual" => &[
+            "epoll-1=epoll_plain",
+            "epoll-2=epoll_plain --workers 2",
+            "epoll-2-shared=epoll_plain --workers 2 --shared",
+            "mio-1=mio_echo",
+            "tokio-1=tokio_echo",
+            "tokio-2=tokio_echo --workers 2",
+            "overlapped-1=overlapped_echo --workers 1",
+            "overlapped-2=overlapped_echo --workers 2",
+        ],
+        // One thread each.
+        "exclusive" => &[
+            "uring-hand=uring_hand",
+            "epoll-1=epoll_plain",
+            "mio-1=mio_echo",
+            "tokio-1=tokio_echo",
+            "compio-1=compio_echo",
+            "compio-1-coop=compio_echo --coop",
+            "monoio-1=monoio_echo",
+            "monoio-1-coop=monoio_echo --coop",
+            "overlapped-1=overlapped_echo --workers 1",
+            "overlapped-exclusive=overlapped_echo --exclusive",
+        ],
+        _ => return None,
+    };
+    let variants = servers.iter().map(|text| Variant::parse(text));
+    Some(variants.map(|one| one.expect("a valid variant")).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_preset_names_a_point_or_a_server_twice() {
+        for name in ["echo64", "pipeline", "bulk", "churn", "exclusive"] {
+            let preset = Preset::named(name).unwrap();
+            let points: Vec<Point> = preset.loads.iter().flat_map(Matrix::points).collect();
+            for (number, point) in points.iter().enumerate() {
+                assert!(!points[..number].contains(point), "{name}: {point}");
+            }
+            for (number, server) in preset.servers.iter().enumerate() {
+                let earlier = &preset.servers[..number];
+                let twice = earlier.iter().any(|other| other.name == server.name);
+                assert!(!twice, "{name}: {}", server.name);
+            }
+        }
+    }
 }

@@ -57,6 +57,21 @@ impl Measured {
     }
 }
 
+/// Whether the server starts, listens and ends as it should.
+pub fn runs(directory: &Path, variant: &Variant) -> bool {
+    let trial = || {
+        let mut children = Children::new(Instant::now() + Duration::from_secs(5));
+        let server = children.start(directory, &variant.command)?;
+        children.line(server)?;
+        children.end(server)
+    };
+    let outcome = trial();
+    if let Err(error) = &outcome {
+        eprintln!("compare: {} is left out: {error}", variant.name);
+    }
+    outcome.is_ok()
+}
+
 /// Starts the server and the load generator, and reads the server's counters at both ends of the
 /// measured window, where no request is in flight.
 pub fn run(

@@ -18,6 +18,9 @@ mod echo;
 mod net;
 mod window;
 
+/// Room for the descriptors that are not connections.
+const OTHER_FILES: u64 = 16;
+
 fn main() -> ExitCode {
     let options = match cli::parse() {
         Ok(Some(options)) => options,
@@ -41,6 +44,14 @@ fn main() -> ExitCode {
 
 fn run(options: &cli::Options) -> Result<()> {
     let limit = getrlimit(Resource::Nofile);
+    if let Some(most) = limit.maximum
+        && most < options.connections as u64 + OTHER_FILES
+    {
+        let count = options.connections;
+        return Err(format!(
+            "{count} connections, but a process may have only {most} files here"
+        ));
+    }
     setrlimit(
         Resource::Nofile,
         Rlimit {

@@ -25,6 +25,8 @@ pub const BUFFER: usize = 16 * 1024;
 /// Room for a burst of a thousand connections, which is what the load generator may open.
 const BACKLOG: i32 = 1024;
 
+const USAGE: &str = "[--workers W] [--shared] [--direct] [--coop] [--buffer SIZE]";
+
 /// The command line of a server.
 pub struct Options {
     /// How many threads serve connections.
@@ -33,6 +35,10 @@ pub struct Options {
     pub shared: bool,
     /// Whether what ends at once is handled at once, where a server offers both.
     pub direct: bool,
+    /// Whether its ring interrupts nobody (`COOP_TASKRUN`), where a server offers both.
+    pub coop: bool,
+    /// The size of a shared buffer, where a server has such.
+    pub buffer: usize,
 }
 
 /// What a server has beside one worker.
@@ -44,6 +50,10 @@ pub struct Can {
     pub share: bool,
     /// A mode `--direct`.
     pub direct: bool,
+    /// A mode `--coop`.
+    pub coop: bool,
+    /// Buffers of its own, of a size `--buffer`.
+    pub buffer: bool,
 }
 
 impl Can {
@@ -53,6 +63,8 @@ impl Can {
             workers,
             share: false,
             direct: false,
+            coop: false,
+            buffer: false,
         }
     }
 }
@@ -64,7 +76,7 @@ impl Options {
         match Self::parse(can) {
             Ok(options) => options,
             Err(error) => {
-                eprintln!("{error}\nusage: [--workers W] [--shared] [--direct]");
+                eprintln!("{error}\nusage: {USAGE}");
                 exit(2);
             }
         }
@@ -75,6 +87,8 @@ impl Options {
             workers: 1,
             shared: false,
             direct: false,
+            coop: false,
+            buffer: BUFFER,
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
@@ -82,11 +96,16 @@ impl Options {
                 Long("workers") => options.workers = parser.value()?.parse()?,
                 Long("shared") if can.share => options.shared = true,
                 Long("direct") if can.direct => options.direct = true,
+                Long("coop") if can.coop => options.coop = true,
+                Long("buffer") if can.buffer => options.buffer = parser.value()?.parse()?,
                 other => return Err(other.unexpected()),
             }
         }
         if !(1..=can.workers).contains(&options.workers) {
             return Err(format!("--workers must be between 1 and {}", can.workers).into());
+        }
+        if !(1..=1 << 20).contains(&options.buffer) {
+            return Err("--buffer must be between 1 and 1048576".into());
         }
         Ok(options)
     }
