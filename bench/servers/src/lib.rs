@@ -25,7 +25,7 @@ pub const BUFFER: usize = 16 * 1024;
 /// Room for a burst of a thousand connections, which is what the load generator may open.
 const BACKLOG: i32 = 1024;
 
-const USAGE: &str = "[--workers W] [--shared] [--direct] [--coop] [--buffer SIZE]";
+const USAGE: &str = "[--workers W] [--shared] [--direct] [--exclusive] [--coop] [--buffer SIZE]";
 
 /// The command line of a server.
 pub struct Options {
@@ -35,6 +35,8 @@ pub struct Options {
     pub shared: bool,
     /// Whether what ends at once is handled at once, where a server offers both.
     pub direct: bool,
+    /// Whether one thread has everything to itself, where a server offers both.
+    pub exclusive: bool,
     /// Whether its ring interrupts nobody (`COOP_TASKRUN`), where a server offers both.
     pub coop: bool,
     /// The size of a shared buffer, where a server has such.
@@ -50,6 +52,8 @@ pub struct Can {
     pub share: bool,
     /// A mode `--direct`.
     pub direct: bool,
+    /// A mode `--exclusive`.
+    pub exclusive: bool,
     /// A mode `--coop`.
     pub coop: bool,
     /// Buffers of its own, of a size `--buffer`.
@@ -63,6 +67,7 @@ impl Can {
             workers,
             share: false,
             direct: false,
+            exclusive: false,
             coop: false,
             buffer: false,
         }
@@ -87,6 +92,7 @@ impl Options {
             workers: 1,
             shared: false,
             direct: false,
+            exclusive: false,
             coop: false,
             buffer: BUFFER,
         };
@@ -96,6 +102,7 @@ impl Options {
                 Long("workers") => options.workers = parser.value()?.parse()?,
                 Long("shared") if can.share => options.shared = true,
                 Long("direct") if can.direct => options.direct = true,
+                Long("exclusive") if can.exclusive => options.exclusive = true,
                 Long("coop") if can.coop => options.coop = true,
                 Long("buffer") if can.buffer => options.buffer = parser.value()?.parse()?,
                 other => return Err(other.unexpected()),

@@ -80,10 +80,52 @@ pub struct Options {
     pub linger: Duration,
     /// How many sockets may be associated at once.
     pub max_sockets: usize,
+    /// Who performs operations with sockets.
+    pub engine: Engine,
     /// Who performs operations with files.
     pub files: FileEngine,
     /// How many bytes of buffers receives from the pool may use at once.
     pub pool_limit: usize,
+}
+
+/// Which engine performs a port's operations with sockets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Engine {
+    /// The one that serves the model best on this system, whatever handlers do: on Linux epoll, on
+    /// Windows the kernel's own port. [`Stats`] tell which, and why.
+    #[default]
+    Auto,
+    /// Linux's epoll, and direct calls that never wait.
+    Epoll,
+    /// Linux's io_uring (6.1 or later), for an *exclusive* port. With it you promise that one thread
+    /// takes the port's packets, and that handlers do not block: what comes meanwhile is seen when
+    /// that thread gets its next packet, and what other threads start, except for sends, is begun
+    /// then. A second thread's get is refused with `Unsupported`, until the first one ends or turns
+    /// to another port.
+    ///
+    /// Making the port fails with the reason where io_uring cannot be had, as in most containers.
+    Uring,
+    /// The same where io_uring can be had, and [`Engine::Epoll`] elsewhere.
+    UringOrEpoll,
+}
+
+impl std::str::FromStr for Engine {
+    type Err = io::Error;
+
+    /// From `auto`, `epoll`, `uring` or `uring-or-epoll`.
+    fn from_str(name: &str) -> io::Result<Self> {
+        match name {
+            "auto" => Ok(Engine::Auto),
+            "epoll" => Ok(Engine::Epoll),
+            "uring" => Ok(Engine::Uring),
+            "uring-or-epoll" => Ok(Engine::UringOrEpoll),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!("there is no engine {name:?}; choose auto, epoll, uring or uring-or-epoll"),
+            )),
+        }
+    }
 }
 
 /// Who performs the operations with files that cannot be completed at once.
@@ -105,6 +147,7 @@ impl Default for Options {
             rescue_after: Some(overlapped_queue::Config::RESCUE_AFTER),
             linger: Duration::from_secs(10),
             max_sockets: usize::MAX,
+            engine: Engine::default(),
             files: FileEngine::default(),
             pool_limit: 64 << 20,
         }
@@ -118,7 +161,7 @@ pub struct Stats {
     /// The engine's name.
     pub engine: &'static str,
     /// Why it is this one.
-    pub engine_reason: &'static str,
+    pub engine_reason: Cow<'static, str>,
     /// Associated sockets.
     pub sockets: usize,
     /// Timers and deadlines under way; also of closed sockets that may still send.

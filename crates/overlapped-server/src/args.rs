@@ -13,6 +13,8 @@ use std::time::Duration;
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 
+use overlapped::Engine;
+
 use crate::listen;
 use crate::log::Format;
 use crate::server::Mode;
@@ -169,9 +171,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = some, allow_negative_numbers = true)]
     pub ports: usize,
 
-    /// How operations are performed
-    #[arg(long, value_enum, default_value_t = EngineArg::Epoll)]
-    pub engine: EngineArg,
+    /// How operations are performed [default: epoll, or what OVERLAPPED_ENGINE names]
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineArg>,
 
     /// What the log on standard error looks like
     #[arg(long, value_enum, default_value_t = FormatArg::Text)]
@@ -208,6 +210,42 @@ impl From<ModeArg> for Mode {
 pub enum EngineArg {
     /// One edge-triggered epoll for each port, and calls that never wait
     Epoll,
+    /// io_uring, with one worker for each port; refused where the system has none (Linux 6.1)
+    Uring,
+    /// The same, or epoll where the system has none
+    UringOrEpoll,
+}
+
+impl From<EngineArg> for Engine {
+    fn from(engine: EngineArg) -> Self {
+        match engine {
+            EngineArg::Epoll => Engine::Auto,
+            EngineArg::Uring => Engine::Uring,
+            EngineArg::UringOrEpoll => Engine::UringOrEpoll,
+        }
+    }
+}
+
+impl ServeArgs {
+    /// The engine that was asked for, by option or environment.
+    ///
+    /// # Errors
+    ///
+    /// One line, for an engine that does not exist.
+    pub fn engine(&self) -> Result<Engine, String> {
+        match (self.engine, std::env::var("OVERLAPPED_ENGINE")) {
+            (Some(engine), _) => Ok(engine.into()),
+            (None, Err(_)) => Ok(Engine::Auto),
+            (None, Ok(name)) => EngineArg::from_str(&name, false)
+                .map(Engine::from)
+                .map_err(|_| {
+                    format!(
+                        "OVERLAPPED_ENGINE is {name:?}; set it to epoll, uring or uring-or-epoll, \
+                         or use --engine"
+                    )
+                }),
+        }
+    }
 }
 
 /// The choices of `--log-format`.
@@ -386,7 +424,7 @@ mod tests {
         for (words, says) in [
             (&["--listn", "x"][..], "--listen"),
             (&["--mode", "ecco"], "a similar value exists: 'echo'"),
-            (&["--engine", "uring"], "possible values: epoll"),
+            (&["--engine", "iocp"], "possible values: epoll, uring"),
             (&["--listen", "127.0.0.1"], "it has no port"),
             (&["--workers", "0"], "at least 1"),
             (&["--ports", "many"], "whole number"),

@@ -20,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use overlapped::{CompletionPort, GetError};
+use overlapped::{CompletionPort, Engine, GetError};
 
 use crate::args::ServeArgs;
 use crate::connection::ServerPort;
@@ -78,8 +78,22 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
     .map_err(|error| format!("cannot watch for signals: {error}"))?;
 
     let listeners = listen::listen(&args.listen, args.ports)?;
-    let concurrency = concurrency(args);
-    let workers = args.workers.unwrap_or(concurrency * 2);
+    let engine = args.engine()?;
+    let exclusive = matches!(engine, Engine::Uring | Engine::UringOrEpoll);
+    let (concurrency, workers) = match exclusive {
+        false => {
+            let concurrency = concurrency(args);
+            (concurrency, args.workers.unwrap_or(concurrency * 2))
+        }
+        true if args.workers.unwrap_or(1) == 1 => (1, 1),
+        true => {
+            return Err(
+                "with --engine uring each port has one worker; leave --workers out, and use --ports \
+                 for more processors"
+                    .to_owned(),
+            );
+        }
+    };
     let settings = Settings {
         mode: args.mode.into(),
         prefix: args.prefix,
@@ -105,7 +119,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         process.start_output(&sender)?;
     }
     for sockets in listeners.by_port {
-        process.make_port(concurrency, sockets)?;
+        process.make_port(engine, concurrency, sockets)?;
     }
     // Before the workers: so this is the first line, and what is accepted meanwhile is queued in
     // order and handled when there is somebody to handle it.
@@ -113,7 +127,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         addresses: &listeners.addresses,
         mode,
         engine: process.ports[0].stats().engine,
-        why: process.ports[0].stats().engine_reason,
+        why: &process.ports[0].stats().engine_reason,
         workers,
         concurrency,
         ports: args.ports,
@@ -155,8 +169,16 @@ impl Process {
         Ok(())
     }
 
-    fn make_port(&mut self, concurrency: usize, listeners: Vec<TcpListener>) -> Result<(), String> {
-        let port: ServerPort = CompletionPort::new(concurrency)
+    fn make_port(
+        &mut self,
+        engine: Engine,
+        concurrency: usize,
+        listeners: Vec<TcpListener>,
+    ) -> Result<(), String> {
+        let port: ServerPort = CompletionPort::builder()
+            .engine(engine)
+            .concurrency(concurrency)
+            .build()
             .map_err(|error| format!("cannot make a completion port: {error}"))?;
         for listener in listeners {
             self.server

@@ -100,12 +100,13 @@ pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
 pub use overlapped_core::{
-    Address, Endpoint, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status, WakePolicy,
+    Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status,
+    WakePolicy,
 };
 #[cfg(target_os = "linux")]
 pub use overlapped_core::{Interest, OpenOptions, PoolStats, PooledBuffer, Ready};
 pub use packet::Packet;
-pub use port::{AssociateError, Builder, CompletionPort, Engine};
+pub use port::{AssociateError, Builder, CompletionPort};
 pub use socket::{Socket, Started};
 
 /// Makes a stream socket that can be associated and then connected to addresses of the family of

@@ -14,9 +14,9 @@ use overlapped_core::{Operation as Untyped, Refused as UntypedRefused, Token};
 use crate::file::AssociatedFile;
 use crate::memory::{self, Bytes};
 use crate::socket::{Associated, give_back};
+use crate::{Engine, FileEngine, Operation, Packet, Refused, Socket, Started, WakePolicy};
 #[cfg(target_os = "linux")]
 use crate::{File, OpenOptions};
-use crate::{FileEngine, Operation, Packet, Refused, Socket, Started, WakePolicy};
 
 /// A completion port: one object on which many threads wait, which hands each finished operation
 /// to exactly one of them, and lets only as many run as the concurrency value says.
@@ -103,7 +103,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     pub fn builder() -> Builder<K, T> {
         Builder {
             options: Options::default(),
-            engine: Chosen::System(Engine::Auto),
+            #[cfg(all(feature = "sim", target_os = "linux"))]
+            network: None,
             types: PhantomData,
         }
     }
@@ -525,28 +526,9 @@ impl<K, T> std::fmt::Debug for CompletionPort<K, T> {
 #[must_use = "a builder makes nothing until `build` is called"]
 pub struct Builder<K, T> {
     options: Options,
-    engine: Chosen,
-    types: Typed<K, T>,
-}
-
-/// Which engine performs a port's operations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Engine {
-    /// The one that serves the model best on this system; [`Stats`](crate::Stats) tell which, and
-    /// why.
-    #[default]
-    Auto,
-    /// Linux's epoll, and direct calls that never wait.
-    Epoll,
-}
-
-/// Where the operations of a port happen.
-#[derive(Debug)]
-enum Chosen {
-    System(Engine),
     #[cfg(all(feature = "sim", target_os = "linux"))]
-    Simulated(overlapped_core::sim::Network),
+    network: Option<overlapped_core::sim::Network>,
+    types: Typed<K, T>,
 }
 
 impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
@@ -587,7 +569,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
 
     /// Which engine performs the operations; [`Engine::Auto`] by default.
     pub fn engine(mut self, engine: Engine) -> Self {
-        self.engine = Chosen::System(engine);
+        self.options.engine = engine;
         self
     }
 
@@ -610,7 +592,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     /// Makes a port on a simulated network instead of the system's.
     #[cfg(all(feature = "sim", target_os = "linux"))]
     pub fn simulated(mut self, network: &overlapped_core::sim::Network) -> Self {
-        self.engine = Chosen::Simulated(network.clone());
+        self.network = Some(network.clone());
         self
     }
 
@@ -621,21 +603,24 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     /// When the process has no descriptors or memory left; `Unsupported` for an engine that this
     /// system does not have.
     pub fn build(self) -> io::Result<CompletionPort<K, T>> {
-        let port = match self.engine {
-            Chosen::System(Engine::Epoll) if !cfg!(target_os = "linux") => {
-                return Err(io::Error::new(
-                    io::ErrorKind::Unsupported,
-                    "epoll is Linux's; leave the engine at Auto here",
-                ));
-            }
-            Chosen::System(Engine::Auto | Engine::Epoll) => Port::new(&self.options)?,
-            #[cfg(all(feature = "sim", target_os = "linux"))]
-            Chosen::Simulated(network) => Port::simulated(&self.options, &network),
-        };
-        Ok(CompletionPort {
+        #[cfg(all(feature = "sim", target_os = "linux"))]
+        if let Some(network) = &self.network {
+            return Ok(Self::made(Port::simulated(&self.options, network)));
+        }
+        if cfg!(not(target_os = "linux")) && self.options.engine != Engine::Auto {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "epoll and io_uring are Linux's; leave the engine at Auto here",
+            ));
+        }
+        Port::new(&self.options).map(Self::made)
+    }
+
+    fn made(port: Port) -> CompletionPort<K, T> {
+        CompletionPort {
             handle: Arc::new(Handle { port }),
             types: PhantomData,
-        })
+        }
     }
 }
 

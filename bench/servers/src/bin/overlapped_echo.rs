@@ -2,12 +2,12 @@
 //! of as many, but at most 2. The port watches standard input too.
 //!
 //! With `--direct` a send that ends at once is followed by the next receive at once, instead of when
-//! its packet comes.
+//! its packet comes. With `--exclusive` the port is on io_uring and has one worker.
 
 use std::io;
 use std::os::fd::AsFd;
 
-use overlapped::{CompletionPort, Interest, Kind, Operation, Packet, Socket, Start};
+use overlapped::{CompletionPort, Engine, Interest, Kind, Operation, Packet, Socket, Start};
 use servers::{BUFFER, Can, Options, listen};
 
 type Port = CompletionPort<(), ()>;
@@ -15,9 +15,17 @@ type Port = CompletionPort<(), ()>;
 fn main() -> io::Result<()> {
     let options = Options::from_command_line(Can {
         direct: true,
+        exclusive: true,
         ..Can::work(64)
     });
-    let port: Port = CompletionPort::new(options.workers.min(2))?;
+    let engine = match options.exclusive {
+        true => Engine::Uring,
+        false => Engine::Auto,
+    };
+    let port: Port = CompletionPort::builder()
+        .concurrency(options.workers.min(2))
+        .engine(engine)
+        .build()?;
     let listener = port.associate(listen()?, ())?;
     for _ in 0..16 {
         listener.accept(Operation::new("", ()))?;

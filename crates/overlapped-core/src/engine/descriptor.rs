@@ -52,6 +52,11 @@ fn socket_nature(fd: BorrowedFd<'_>) -> io::Result<(Nature, Role)> {
     }
 }
 
+/// The refusal of what has nothing to wait for.
+pub(super) fn always_ready() -> io::Error {
+    unsupported("this descriptor is always ready: there is nothing to wait for")
+}
+
 pub(super) fn unsupported(text: &'static str) -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, text)
 }

@@ -142,9 +142,7 @@ impl System for Epoll {
                 | epoll::EventFlags::ET,
         );
         match added {
-            Err(Errno::PERM) => Err(descriptor::unsupported(
-                "this descriptor is always ready: there is nothing to wait for",
-            )),
+            Err(Errno::PERM) => Err(descriptor::always_ready()),
             result => Ok(result?),
         }
     }

@@ -63,6 +63,8 @@ mod sigpipe;
 pub mod sim;
 #[cfg(target_os = "linux")]
 mod system;
+#[cfg(target_os = "linux")]
+pub(crate) mod uring;
 
 #[cfg(target_os = "linux")]
 pub(crate) use system::{Chosen, Nature, Readiness, Received, Refusal, Role, System};

@@ -9,6 +9,7 @@ use super::direct;
 use super::epoll::Epoll;
 #[cfg(feature = "sim")]
 use super::sim::Simulated;
+use super::uring::Uring;
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
 use crate::{Address, Ready, Status};
@@ -17,6 +18,7 @@ use crate::{Address, Ready, Status};
 /// the simulation there is only one it can be.
 pub(crate) enum Chosen {
     Epoll(Epoll),
+    Uring(Box<Uring>),
     #[cfg(feature = "sim")]
     Simulated(Simulated),
 }
@@ -26,6 +28,7 @@ impl Chosen {
     pub(crate) fn get(&self) -> &dyn System {
         match self {
             Chosen::Epoll(epoll) => epoll,
+            Chosen::Uring(uring) => &**uring,
             #[cfg(feature = "sim")]
             Chosen::Simulated(simulated) => simulated,
         }
@@ -116,6 +119,28 @@ pub(crate) trait System: Send + Sync {
     /// descriptors end, although more has come: that it was shorter than asked for proves nothing.
     fn passes_descriptors(&self, endpoint: &Endpoint) -> bool {
         direct::passes_descriptors(endpoint)
+    }
+
+    /// Whether a socket is to begin as ready: so that its first operation is tried, and asks for what
+    /// it waits for.
+    fn starts_ready(&self) -> bool {
+        false
+    }
+
+    /// The calling thread will take packets, until it [leaves](System::leave).
+    fn arrive(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// It will not any more.
+    fn leave(&self) {}
+
+    /// The port has ended: nothing will be reported any more.
+    fn end(&self) {}
+
+    /// Whether bytes were taken from the socket that nobody has received.
+    fn holds_bytes(&self, _endpoint: &Endpoint) -> bool {
+        false
     }
 
     /// Begins to report the socket's readiness, under `token`; from now on its calls never wait.

@@ -21,12 +21,18 @@ thread_local! {
     static MEMBER: Cell<Option<Member>> = const { Cell::new(None) };
 }
 
-/// A binding that the thread is known by.
-struct Bound(Binding<ItemList>);
+/// A binding that the thread and the port's system know of.
+struct Bound {
+    binding: Binding<ItemList>,
+    port: Weak<PortInner>,
+}
 
 impl Drop for Bound {
     fn drop(&mut self) {
         MEMBER.set(None);
+        if let Some(port) = self.port.upgrade() {
+            port.system().leave();
+        }
     }
 }
 
@@ -70,7 +76,7 @@ pub(super) fn bound<R>(
     if taken
         .0
         .as_ref()
-        .is_none_or(|bound| !bound.0.queue().same(&port.queue))
+        .is_none_or(|bound| !bound.binding.queue().same(&port.queue))
     {
         let inner: Weak<PortInner> = Arc::downgrade(port);
         let interrupt = move || {
@@ -85,10 +91,12 @@ pub(super) fn bound<R>(
                 "no memory to bind this thread to the port",
             ))
         })?;
+        port.system().arrive().map_err(GetError::Failed)?;
         MEMBER.set(Some(binding.member()));
-        taken.0 = Some(Box::new(Bound(binding)));
+        let port = Arc::downgrade(port);
+        taken.0 = Some(Box::new(Bound { binding, port }));
     }
-    f(&mut taken.0.as_mut().expect("bound above").0)
+    f(&mut taken.0.as_mut().expect("bound above").binding)
 }
 
 /// Calls `f` with the thread's binding, if it is bound to this queue.
@@ -100,7 +108,7 @@ pub(super) fn with_current<R>(
     f(taken
         .0
         .as_deref()
-        .map(|bound| &bound.0)
+        .map(|bound| &bound.binding)
         .filter(|binding| binding.queue().same(queue)))
 }
 

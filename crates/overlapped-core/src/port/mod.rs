@@ -5,6 +5,7 @@ mod fork;
 mod limited;
 pub(crate) mod timers;
 
+use std::borrow::Cow;
 use std::io;
 use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
@@ -17,6 +18,7 @@ use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue};
 use crate::engine::epoll::Epoll;
 use crate::engine::files::{FileState, Files};
 use crate::engine::readiness::{SocketState, Table};
+use crate::engine::uring::Uring;
 use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
 use crate::pool::Pool;
@@ -28,6 +30,8 @@ use timers::{Beat, Key, Timers};
 pub(crate) struct PortInner {
     queue: Queue<ItemList>,
     system: Chosen,
+    /// Why it is this one.
+    reason: Cow<'static, str>,
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
@@ -56,16 +60,28 @@ impl Port {
     ///
     /// When the system has no descriptors or no memory left.
     pub fn new(options: &Options) -> io::Result<Port> {
-        Ok(Self::on(options, Chosen::Epoll(Epoll::new()?)))
+        let epoll = || Epoll::new().map(Chosen::Epoll);
+        let uring = || Uring::new().map(|uring| Chosen::Uring(Box::new(uring)));
+        let (system, reason) = match options.engine {
+            crate::Engine::Auto => (epoll()?, None),
+            crate::Engine::Epoll => (epoll()?, Some(Cow::Borrowed("it was asked for"))),
+            crate::Engine::Uring => (uring()?, None),
+            crate::Engine::UringOrEpoll => match uring() {
+                Ok(uring) => (uring, None),
+                Err(error) => (epoll()?, Some(Cow::Owned(error.to_string()))),
+            },
+        };
+        Ok(Self::on(options, system, reason))
     }
 
     /// Makes a port on a simulated network.
     #[cfg(feature = "sim")]
     pub fn simulated(options: &Options, network: &crate::engine::sim::Network) -> Port {
-        Self::on(options, Chosen::Simulated(network.system()))
+        Self::on(options, Chosen::Simulated(network.system()), None)
     }
 
-    fn on(options: &Options, system: Chosen) -> Port {
+    /// `reason`: why it is this system, if not for its own reason.
+    fn on(options: &Options, system: Chosen, reason: Option<Cow<'static, str>>) -> Port {
         let concurrency = match options.concurrency {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
@@ -75,9 +91,11 @@ impl Port {
             rescue_after: options.rescue_after,
             ..Config::new(concurrency)
         };
+        let reason = reason.unwrap_or(Cow::Borrowed(system.get().reason()));
         let inner = PortInner {
             queue: Queue::new(config),
             system,
+            reason,
             table: Table::default(),
             reports: Mutex::default(),
             files: Files::new(options.files),
@@ -250,6 +268,7 @@ impl Port {
         // taken below for each lane.
         inner.closed.store(true, SeqCst);
         let packets = inner.queue.close(inner);
+        inner.system().end();
         drop(inner.pool.end());
         let due: Vec<Due> = inner.timers.end().collect();
         let mut under_way = OperationList::new();
@@ -273,7 +292,7 @@ impl Port {
     pub fn stats(&self) -> Stats {
         Stats {
             engine: self.inner.system().name(),
-            engine_reason: self.inner.system().reason(),
+            engine_reason: self.inner.reason.clone(),
             sockets: self.inner.sockets.count(),
             timers: self.inner.timers.len(),
             files: self.inner.files.stats(),
@@ -337,7 +356,10 @@ impl PortInner {
                 .get(self, me, &mut deadline)
                 .map_err(|ended| match ended {
                     Ended::TimedOut => GetError::TimedOut,
-                    Ended::Closed => GetError::Closed,
+                    Ended::Closed => {
+                        self.system().leave();
+                        GetError::Closed
+                    }
                 })?;
             // A side that was ready may yield nothing: another thread was faster, or the
             // operation was cancelled. Then this thread waits on.

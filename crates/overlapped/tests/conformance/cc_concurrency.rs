@@ -84,7 +84,7 @@ impl Worker {
 }
 
 fn port(concurrency: usize, policy: WakePolicy) -> Port {
-    System::new().build(
+    System::for_several_threads().build(
         CompletionPort::builder()
             .concurrency(concurrency)
             .wake_policy(policy)
@@ -320,7 +320,7 @@ fn cc_12_a_batch_counts_as_one() {
 #[test]
 fn a_worker_that_never_comes_back_is_rescued() {
     for policy in POLICIES {
-        let port = System::new().build(
+        let port = System::for_several_threads().build(
             CompletionPort::builder()
                 .concurrency(1)
                 .wake_policy(policy)
@@ -346,7 +346,7 @@ fn a_worker_that_never_comes_back_is_rescued() {
 #[test]
 fn a_computing_worker_strands_nobody() {
     // Under economy, b waits without being told: it looks by itself.
-    let port = System::new().build(CompletionPort::builder().concurrency(2));
+    let port = System::for_several_threads().build(CompletionPort::builder().concurrency(2));
     let (a, b) = (Worker::new(&port), Worker::new(&port));
     a.wait();
     b.wait();

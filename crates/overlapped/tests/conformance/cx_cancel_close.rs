@@ -298,7 +298,7 @@ fn cx_8_operations_survive_the_thread_that_started_them() {
 
 #[test]
 fn cx_9_closing_ends_every_wait() {
-    let port = System::new().build(CompletionPort::builder().concurrency(4));
+    let port = System::for_several_threads().build(CompletionPort::builder().concurrency(4));
     std::thread::scope(|scope| {
         let waiters: Vec<_> = (0..6)
             .map(|_| scope.spawn(|| port.get_timeout(WATCHDOG)))

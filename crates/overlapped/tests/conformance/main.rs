@@ -2,8 +2,9 @@
 //! engine.
 //!
 //! A test that can run on any engine is written against [`world::World`] and listed in
-//! `on_every_engine!`; tests that need several threads run on the system's engine only, because
-//! the simulation is driven by one.
+//! `on_every_engine!`; tests in which several threads take packets run on the system's ordinary
+//! engine only, because the simulation and an exclusive port are driven by one. The others run on
+//! the engine that the environment variable `OVERLAPPED_ENGINE` names (`epoll`, `uring`).
 //!
 //! No test asserts elapsed time. Something that must happen is awaited under a long watchdog,
 //! something that must not is shown by the state of the queue.
@@ -40,6 +41,10 @@ macro_rules! on_every_engine {
     ($($test:ident),* $(,)?) => {
         mod on_system {
             $(#[test] fn $test() { super::$test(&$crate::world::System::new()); })*
+        }
+        #[cfg(target_os = "linux")]
+        mod on_ring {
+            $(#[test] fn $test() { super::$test(&$crate::world::System::exclusive()); })*
         }
         #[cfg(feature = "sim")]
         mod on_sim {

@@ -42,7 +42,7 @@ fn a_port_has_as_many_sockets_as_it_was_made_for() {
     let builder = CompletionPort::builder()
         .max_sockets(2)
         .engine(overlapped::Engine::Epoll);
-    let port = world.build(builder);
+    let port: Port = builder.build().unwrap();
     assert_eq!(port.stats().engine, "epoll");
     let (one, _remote) = world.connected();
     let (two, _remote) = world.connected();

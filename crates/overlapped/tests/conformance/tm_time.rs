@@ -540,7 +540,7 @@ fn tm_9_a_timer_does_not_wait_for_a_worker_that_stays_away() {
 
 #[test]
 fn tm_9_at_the_limit_a_timer_waits_for_a_worker() {
-    let port = System::new().port();
+    let port = System::for_several_threads().port();
     std::thread::scope(|scope| {
         let (go_on, gate) = channel();
         let (away, is_away) = channel();

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use overlapped::{Builder, CompletionPort, Endpoint, Operation, Packet, Socket};
+use overlapped::{Builder, CompletionPort, Endpoint, Engine, Operation, Packet, Socket};
 
 /// Long enough that only a hang reaches it.
 pub const WATCHDOG: Duration = Duration::from_secs(60);
@@ -131,11 +131,33 @@ pub fn until(what: &str, condition: impl Fn() -> bool) {
 }
 
 /// The operating system's sockets.
-pub struct System;
+pub struct System {
+    engine: Engine,
+}
 
 impl System {
+    /// On the engine that `OVERLAPPED_ENGINE` names, if it names one.
     pub fn new() -> Self {
-        System
+        let engine = match std::env::var("OVERLAPPED_ENGINE") {
+            Ok(name) => name.parse().unwrap(),
+            Err(_) => Engine::Auto,
+        };
+        System { engine }
+    }
+
+    /// For tests in which several threads take packets, which an exclusive port refuses.
+    pub fn for_several_threads() -> Self {
+        System {
+            engine: Engine::Auto,
+        }
+    }
+
+    /// On an exclusive port; on epoll, and saying so, where io_uring is refused.
+    #[cfg(target_os = "linux")]
+    pub fn exclusive() -> Self {
+        System {
+            engine: Engine::UringOrEpoll,
+        }
     }
 }
 
@@ -143,7 +165,15 @@ impl World for System {
     type Remote = TcpStream;
 
     fn build(&self, builder: Builder<u64, u64>) -> Port {
-        builder.build().unwrap()
+        let port = builder.engine(self.engine).build().unwrap();
+        let stats = port.stats();
+        if self.engine == Engine::UringOrEpoll && stats.engine != "io_uring" {
+            eprintln!(
+                "NOT ON IO_URING, but {}: {}",
+                stats.engine, stats.engine_reason
+            );
+        }
+        port
     }
 
     fn connected(&self) -> (Endpoint, TcpStream) {

@@ -111,11 +111,16 @@ impl Turn<'_> {
 }
 
 impl Side {
-    /// `doubt`: short transfers never prove anything here.
-    pub(super) fn new(direction: Direction, registered: Arc<Registered>, doubt: bool) -> Self {
+    /// `doubt`: short transfers never prove anything here. `ready`: it begins as reported.
+    pub(super) fn new(
+        direction: Direction,
+        registered: Arc<Registered>,
+        doubt: bool,
+        ready: bool,
+    ) -> Self {
         Side {
             direction,
-            bits: AtomicU8::new(if doubt { DOUBT } else { 0 }),
+            bits: AtomicU8::new(u8::from(doubt) * DOUBT | u8::from(ready) * READY),
             size: AtomicU8::new(Size::FIRST.index()),
             node: ReadyNode::new(direction),
             lane: Mutex::new(Lane {

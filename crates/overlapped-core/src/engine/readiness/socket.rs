@@ -104,12 +104,13 @@ impl SocketState {
         let counted = !matches!(part, Part::Awaited(_));
         let registered = Arc::new(Registered::reserve(port, endpoint, counted)?);
         let passes = port.system().passes_descriptors(registered.endpoint());
+        let ready = port.system().starts_ready();
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let socket = Arc::new(SocketState {
             port: port.clone(),
             number: NUMBERS.fetch_add(1, Relaxed),
-            recv: Side::new(Direction::Recv, registered.clone(), passes),
-            send: Side::new(Direction::Send, registered.clone(), passes),
+            recv: Side::new(Direction::Recv, registered.clone(), passes, ready),
+            send: Side::new(Direction::Send, registered.clone(), passes, ready),
             phase: AtomicU8::new(phase as u8),
             flags: AtomicU8::new(if passes { PASSES_DESCRIPTORS } else { 0 }),
             nature,
@@ -772,6 +773,11 @@ impl SocketState {
         let idle =
             recv.operations.is_empty() && send.operations.is_empty() && self.awaited().is_empty();
         if !idle {
+            return None;
+        }
+        let held =
+            |registered: &Arc<Registered>| self.port.system().holds_bytes(registered.endpoint());
+        if recv.registered.as_ref().is_some_and(held) {
             return None;
         }
         let (ours, theirs) = (recv.registered.take()?, send.registered.take()?);
