@@ -118,9 +118,11 @@ impl Side {
         doubt: bool,
         ready: bool,
     ) -> Self {
+        let doubt = if doubt { DOUBT } else { 0 };
+        let ready = if ready { READY } else { 0 };
         Side {
             direction,
-            bits: AtomicU8::new(u8::from(doubt) * DOUBT | u8::from(ready) * READY),
+            bits: AtomicU8::new(doubt | ready),
             size: AtomicU8::new(Size::FIRST.index()),
             node: ReadyNode::new(direction),
             lane: Mutex::new(Lane {
