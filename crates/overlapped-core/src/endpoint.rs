@@ -16,12 +16,35 @@ use crate::engine::sim::SimSocket;
 pub enum Endpoint {
     /// A socket of the operating system; on Linux any descriptor that can be waited for.
     Os(OsSocket),
+    /// A connection that an accept of a port's took.
+    #[cfg(target_os = "linux")]
+    Connection(Connection),
     /// A socket of the simulated network.
     #[cfg(all(feature = "sim", target_os = "linux"))]
     Sim(SimSocket),
 }
 
+/// An accepted connection, of which the system need not be asked what it is.
+#[cfg(target_os = "linux")]
+#[derive(Debug)]
+pub struct Connection {
+    pub(crate) fd: OsSocket,
+    /// Whether it is an internet connection, over which no descriptors are passed.
+    pub(crate) internet: bool,
+}
+
 impl Endpoint {
+    /// The system's socket; `None` of a simulated one.
+    pub fn os(&self) -> Option<&OsSocket> {
+        match self {
+            Endpoint::Os(socket) => Some(socket),
+            #[cfg(target_os = "linux")]
+            Endpoint::Connection(connection) => Some(&connection.fd),
+            #[cfg(all(feature = "sim", target_os = "linux"))]
+            Endpoint::Sim(_) => None,
+        }
+    }
+
     /// The system's socket.
     ///
     /// # Errors
@@ -30,6 +53,8 @@ impl Endpoint {
     pub fn into_os(self) -> io::Result<OsSocket> {
         match self {
             Endpoint::Os(socket) => Ok(socket),
+            #[cfg(target_os = "linux")]
+            Endpoint::Connection(connection) => Ok(connection.fd),
             #[cfg(all(feature = "sim", target_os = "linux"))]
             Endpoint::Sim(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,

@@ -43,6 +43,8 @@ use std::io;
 use std::time::Duration;
 
 pub use address::Address;
+#[cfg(target_os = "linux")]
+pub use endpoint::Connection;
 pub use endpoint::Endpoint;
 #[cfg(windows)]
 pub use engine::iocp::{Port, Socket};

@@ -748,7 +748,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     fn into_std<S: From<socket2::Socket>>(self) -> Result<S, Self> {
         // Looked at first: a simulated one has no such form, and stays what it is.
-        let is_os = |endpoint: &Endpoint| matches!(endpoint, Endpoint::Os(_));
+        let is_os = |endpoint: &Endpoint| endpoint.os().is_some();
         if self.associated.socket.with_endpoint(is_os) != Ok(true) {
             return Err(self);
         }
@@ -756,7 +756,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         let watched = self.associated.socket.is_watched();
         #[cfg(not(target_os = "linux"))]
         let watched = false;
-        let Some(Endpoint::Os(endpoint)) = self.associated.socket.release() else {
+        let released = self.associated.socket.release();
+        let Some(endpoint) = released.and_then(|endpoint| endpoint.into_os().ok()) else {
             return Err(self);
         };
         let socket = socket2::Socket::from(endpoint);
@@ -878,10 +879,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     fn option(&self, set: impl FnOnce(socket2::SockRef<'_>) -> io::Result<()>) -> io::Result<()> {
         self.associated
             .socket
-            .with_endpoint(|endpoint| match endpoint {
-                Endpoint::Os(socket) => set(socket2::SockRef::from(socket)),
+            .with_endpoint(|endpoint| match endpoint.os() {
+                Some(socket) => set(socket2::SockRef::from(socket)),
                 // A simulated connection has nothing that an option could change.
-                _ => Ok(()),
+                None => Ok(()),
             })
             .map_err(Status::to_error)?
     }

@@ -14,13 +14,14 @@ use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
 
 use super::{Nature, Received, Refusal, Role, datagram, descriptor, passing, sigpipe};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Connection, Endpoint};
 use crate::operation::Segment;
 use crate::{Address, Ready, Status};
 
 pub(super) fn fd(endpoint: &Endpoint) -> BorrowedFd<'_> {
     match endpoint {
         Endpoint::Os(fd) => fd.as_fd(),
+        Endpoint::Connection(connection) => connection.fd.as_fd(),
         #[cfg(feature = "sim")]
         Endpoint::Sim(_) => unreachable!("`role` refuses simulated sockets"),
     }
@@ -138,7 +139,15 @@ pub(crate) fn role(endpoint: &Endpoint) -> io::Result<(Nature, Role)> {
             "a simulated socket needs a port with the sim engine",
         ));
     }
+    if let Endpoint::Connection(_) = endpoint {
+        return Ok((Nature::Stream, Role::Connected));
+    }
     descriptor::nature(fd(endpoint))
+}
+
+/// Whether its calls do not wait already.
+pub(super) fn is_non_blocking(endpoint: &Endpoint) -> bool {
+    matches!(endpoint, Endpoint::Connection(_))
 }
 
 pub(crate) fn identity(endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>> {
@@ -151,6 +160,11 @@ pub(crate) fn identity(endpoint: &Endpoint) -> io::Result<Option<NonZeroU64>> {
 }
 
 pub(crate) fn passes_descriptors(endpoint: &Endpoint) -> bool {
+    if let Endpoint::Connection(connection) = endpoint
+        && connection.internet
+    {
+        return false;
+    }
     sockopt::socket_domain(fd(endpoint)) == Ok(rustix::net::AddressFamily::UNIX)
 }
 
@@ -208,7 +222,8 @@ pub(crate) fn accept(endpoint: &Endpoint) -> Result<(Endpoint, Option<Address>),
         match retry(|| rustix::net::acceptfrom_with(fd(endpoint), flags)) {
             Ok((fd, from)) => {
                 let peer = from.and_then(Address::from_system);
-                return Ok((Endpoint::Os(fd), peer));
+                let internet = peer.as_ref().is_some_and(|peer| peer.internet().is_some());
+                return Ok((Endpoint::Connection(Connection { fd, internet }), peer));
             }
             // A client that gave up while it was queued is not this accept's (AX-9).
             Err(Refusal::Failed(Status::CONNECTION_ABORTED)) => {}

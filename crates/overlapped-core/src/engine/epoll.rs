@@ -24,7 +24,7 @@ use rustix::io::Errno;
 use rustix::time::Timespec;
 
 use super::direct::{fd, length};
-use super::{Nature, Readiness, System, descriptor};
+use super::{Nature, Readiness, System, descriptor, direct};
 use crate::endpoint::Endpoint;
 
 /// How many reports one wait takes: enough that a full house costs few calls, few enough that the
@@ -128,7 +128,7 @@ impl System for Epoll {
 
     fn register(&self, endpoint: &Endpoint, token: u64, nature: Nature) -> io::Result<()> {
         let fd = fd(endpoint);
-        if nature != Nature::Watched {
+        if nature != Nature::Watched && !direct::is_non_blocking(endpoint) {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
         let added = epoll::add(

@@ -979,9 +979,13 @@ pub(crate) fn address(
     ask: impl Fn(&std::os::fd::OwnedFd) -> rustix::io::Result<rustix::net::SocketAddrAny>,
 ) -> io::Result<Address> {
     match endpoint {
-        Endpoint::Os(fd) => Address::from_system(ask(fd)?)
-            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "the socket has no address")),
         #[cfg(feature = "sim")]
         Endpoint::Sim(socket) => Ok(socket.address().into()),
+        endpoint => {
+            let fd = endpoint.os().expect("the others are the system's");
+            Address::from_system(ask(fd)?).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::Unsupported, "the socket has no address")
+            })
+        }
     }
 }

@@ -49,7 +49,9 @@ impl Simulated {
 fn id(endpoint: &Endpoint) -> Id {
     match endpoint {
         Endpoint::Sim(socket) => socket.id,
-        Endpoint::Os(_) => unreachable!("`role` refuses sockets of the operating system"),
+        Endpoint::Os(_) | Endpoint::Connection(_) => {
+            unreachable!("`role` refuses sockets of the operating system")
+        }
     }
 }
 

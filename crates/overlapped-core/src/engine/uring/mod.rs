@@ -253,7 +253,7 @@ impl System for Uring {
         let fd = direct::fd(endpoint);
         if nature == Nature::Watched {
             refuse_the_always_ready(endpoint)?;
-        } else {
+        } else if !direct::is_non_blocking(endpoint) {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
         // What comes with descriptors must be received by a call that asks for them.
