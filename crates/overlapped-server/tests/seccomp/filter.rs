@@ -225,19 +225,21 @@ macro_rules! calls {
 
 /// The calls of the profile, and those that a test refuses.
 const CALLS: &[(&str, libc::c_long)] = calls! {
-    SYS_accept4 SYS_access SYS_arch_prctl SYS_bind SYS_brk SYS_clock_getres SYS_clock_gettime
-    SYS_clock_nanosleep SYS_clone SYS_clone3 SYS_close SYS_connect SYS_epoll_create1
-    SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_epoll_wait SYS_eventfd2 SYS_execve
-    SYS_exit SYS_exit_group SYS_faccessat SYS_faccessat2 SYS_fcntl SYS_fdatasync SYS_fstat
-    SYS_fsync SYS_futex SYS_getcwd SYS_getegid SYS_geteuid SYS_getgid SYS_getpeername SYS_getpid
-    SYS_getrandom SYS_getsockname SYS_getsockopt SYS_gettid SYS_gettimeofday SYS_getuid
-    SYS_io_uring_enter SYS_io_uring_register SYS_io_uring_setup SYS_ioctl SYS_listen SYS_lseek
-    SYS_madvise SYS_mmap SYS_mprotect SYS_mremap SYS_munmap SYS_nanosleep SYS_newfstatat
-    SYS_open SYS_openat SYS_perf_event_open SYS_pipe2 SYS_poll SYS_ppoll SYS_prctl SYS_pread64
-    SYS_preadv2 SYS_prlimit64 SYS_pwrite64 SYS_pwritev2 SYS_read SYS_readlink SYS_readlinkat
-    SYS_readv SYS_recvfrom SYS_recvmsg SYS_restart_syscall SYS_rseq SYS_rt_sigaction
-    SYS_rt_sigpending SYS_rt_sigprocmask SYS_rt_sigreturn SYS_rt_sigtimedwait
-    SYS_sched_getaffinity SYS_sched_yield SYS_sendfile SYS_sendmmsg SYS_sendmsg SYS_sendto
-    SYS_set_robust_list SYS_set_tid_address SYS_setsockopt SYS_shutdown SYS_sigaltstack
-    SYS_socket SYS_socketpair SYS_statx SYS_tgkill SYS_tkill SYS_uname SYS_write SYS_writev
+    SYS_accept4 SYS_access SYS_arch_prctl SYS_bind SYS_brk SYS_capget SYS_capset SYS_chdir
+    SYS_clock_getres SYS_clock_gettime SYS_clock_nanosleep SYS_clone SYS_clone3 SYS_close
+    SYS_connect SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_epoll_wait
+    SYS_eventfd2 SYS_execve SYS_exit SYS_exit_group SYS_faccessat SYS_faccessat2 SYS_fcntl
+    SYS_fdatasync SYS_fstat SYS_fstatfs SYS_fsync SYS_futex SYS_getcwd SYS_getdents64
+    SYS_getegid SYS_geteuid SYS_getgid SYS_getpeername SYS_getpid SYS_getppid SYS_getrandom
+    SYS_getsockname SYS_getsockopt SYS_gettid SYS_gettimeofday SYS_getuid SYS_io_uring_enter
+    SYS_io_uring_register SYS_io_uring_setup SYS_ioctl SYS_listen SYS_lseek SYS_madvise SYS_mmap
+    SYS_mprotect SYS_mremap SYS_munmap SYS_nanosleep SYS_newfstatat SYS_open SYS_openat
+    SYS_perf_event_open SYS_pipe2 SYS_poll SYS_ppoll SYS_prctl SYS_pread64 SYS_preadv2
+    SYS_prlimit64 SYS_pwrite64 SYS_pwritev2 SYS_read SYS_readlink SYS_readlinkat SYS_readv
+    SYS_recvfrom SYS_recvmsg SYS_restart_syscall SYS_rseq SYS_rt_sigaction SYS_rt_sigpending
+    SYS_rt_sigprocmask SYS_rt_sigreturn SYS_rt_sigtimedwait SYS_sched_getaffinity
+    SYS_sched_yield SYS_sendfile SYS_sendmmsg SYS_sendmsg SYS_sendto SYS_set_robust_list
+    SYS_set_tid_address SYS_setgid SYS_setgroups SYS_setsockopt SYS_setuid SYS_shutdown
+    SYS_sigaltstack SYS_socket SYS_socketpair SYS_statx SYS_tgkill SYS_tkill SYS_uname SYS_write
+    SYS_writev
 };
