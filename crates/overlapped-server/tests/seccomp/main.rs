@@ -100,16 +100,29 @@ mod on_linux {
 
     #[test]
     fn under_the_profile_files_are_performed_by_io_uring() {
+        if std::env::var_os(INSIDE).is_none() && io_uring_is_refused() {
+            eprintln!("SKIPPED: io_uring is refused here, profile or not");
+            return;
+        }
         let name = "under_the_profile_files_are_performed_by_io_uring";
         if let Some((engine, reason)) = under(name, &profile()) {
-            // A kernel may have io_uring switched off, which is not the profile's doing.
-            let off = std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled");
-            if off.is_ok_and(|off| off.trim() != "0") {
-                eprintln!("SKIPPED: this kernel has io_uring switched off");
-                return;
-            }
             assert_eq!(engine, "io_uring", "{reason}");
         }
+    }
+
+    /// By the system, or by a sandbox around this test.
+    fn io_uring_is_refused() -> bool {
+        // SAFETY: makes nothing, since there are no parameters to read.
+        let made = unsafe {
+            libc::syscall(
+                libc::SYS_io_uring_setup,
+                1,
+                std::ptr::null::<libc::c_void>(),
+            )
+        };
+        assert_eq!(made, -1);
+        let errno = std::io::Error::last_os_error().raw_os_error();
+        errno != Some(libc::EFAULT)
     }
 
     #[test]
@@ -168,7 +181,6 @@ mod on_linux {
             let more = [
                 "--mode=echo",
                 "--listen=localhost:0",
-                "--listen=[::1]:0",
                 "--verbose",
                 "--log-format=json",
                 "--idle-timeout=100ms",
@@ -176,8 +188,12 @@ mod on_linux {
                 "--ports=2",
                 "--workers=3",
                 "--concurrency=2",
+                "--listen=[::1]:0",
             ];
-            for args in [&more[..1], &more] {
+            // Where there is no IPv6 the last one is left out.
+            let has_ipv6 = std::net::TcpListener::bind("[::1]:0").is_ok();
+            let most = more.len() - usize::from(!has_ipv6);
+            for args in [&more[..1], &more[..most]] {
                 let server = serve(&profile, args);
                 for _ in 0..5 {
                     let mut client = server.connect();
