@@ -50,8 +50,8 @@
 //! One file for each kind of operation says how it is performed: `recv.rs`, `recv_pooled.rs`,
 //! `send.rs`, `send_file.rs`, `accept.rs`, `connect.rs`, `disconnect.rs`, `ready.rs`,
 //! `passing.rs`; `datagram.rs` and `pipe.rs` how datagram sockets and pipes perform theirs.
-//! `side.rs` has the bits and the loop that serves, `socket.rs` starting, cancelling and closing, `table.rs` the way from a report to
-//! its socket.
+//! `side.rs` has the bits and the loop that serves, `socket.rs` starting, cancelling and closing,
+//! `table.rs` the way from a report to its socket.
 
 mod accept;
 mod connect;
