@@ -62,10 +62,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// the peer has finished (IO-3, IO-8). The buffer is filled from its beginning up to its
     /// capacity.
     ///
-    /// On a Unix socket it closes descriptors that come with the bytes (FD-4).
     /// On a datagram socket (Linux) it gets one datagram, as `recv_from` says;
     /// from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
-    /// (IO-19).
+    /// (IO-19). Descriptors that come with a Unix socket's bytes are closed (FD-4); `recv_with_descriptors`
+    /// is for those.
     ///
     /// # Errors
     ///
