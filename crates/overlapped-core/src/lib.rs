@@ -21,18 +21,17 @@ mod engine;
 mod file;
 #[cfg(target_os = "linux")]
 mod open;
-#[cfg_attr(
-    windows,
-    expect(
-        dead_code,
-        reason = "the skeleton does not perform every operation yet"
-    )
-)]
 mod operation;
 #[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
 mod port;
+/// What the port of Windows has in common with the other.
+#[cfg(windows)]
+mod port {
+    pub(crate) mod limited;
+    pub(crate) mod timers;
+}
 mod ready;
 #[cfg(target_os = "linux")]
 mod socket;

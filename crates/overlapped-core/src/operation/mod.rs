@@ -35,7 +35,7 @@ use smallvec::SmallVec;
 use crate::endpoint::Endpoint;
 #[cfg(target_os = "linux")]
 use crate::pool::PooledBuffer;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 use crate::port::timers::{Beat, Key};
 use crate::{Address, Ready, Status};
 use list::Link;
@@ -192,13 +192,15 @@ struct Extra {
     /// How long it may be under way on a socket or file.
     timeout: Option<Duration>,
     /// The deadline that was set at the start.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     deadline: Option<Key>,
     /// Of a periodic timer, from packet to start.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     beat: Option<Beat>,
     #[cfg(target_os = "linux")]
     file: FilePart,
+    #[cfg(windows)]
+    scratch: crate::engine::iocp::Scratch,
     /// What the face keeps with it.
     kept: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -252,7 +254,7 @@ impl Header {
             if kind == Kind::RecvFrom {
                 extra.peer = None;
             }
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             if kind != Kind::Timer {
                 extra.beat = None;
             }
@@ -356,19 +358,25 @@ impl Header {
         &mut self.extra().file
     }
 
+    /// What it lends the system beside its segments.
+    #[cfg(windows)]
+    pub(crate) fn scratch(&mut self) -> &mut crate::engine::iocp::Scratch {
+        &mut self.extra().scratch
+    }
+
     /// Remembers the deadline that was set at the start.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn set_deadline(&mut self, deadline: Key) {
         self.extra().deadline = Some(deadline);
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn take_deadline(&mut self) -> Option<Key> {
         self.extra.as_mut()?.deadline.take()
     }
 
     /// The beat of a periodic timer.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn beat(&mut self) -> &mut Option<Beat> {
         &mut self.extra().beat
     }

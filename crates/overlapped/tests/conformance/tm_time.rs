@@ -592,6 +592,7 @@ fn tm_3_a_cancel_races_with_expiry() {
 }
 
 /// CX-2: one type of token for sockets, files and timers, and none names what is another's.
+#[cfg(target_os = "linux")]
 #[test]
 fn tm_3_a_files_token_names_no_timer() {
     let port: Port = overlapped::CompletionPort::new(1).unwrap();

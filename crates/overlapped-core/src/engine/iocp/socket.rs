@@ -1,89 +1,603 @@
 //! A socket of a port, and what it has in flight.
 
-use std::collections::HashMap;
 use std::io;
 use std::os::windows::io::{AsRawSocket, OwnedSocket};
-use std::ptr::{null, null_mut};
-use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
+use std::ptr::null_mut;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use smallvec::SmallVec;
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock::{
-    SD_BOTH, SD_RECEIVE, SD_SEND, SOCKET, WSA_IO_PENDING, WSABUF, WSAGetLastError, WSARecv,
-    WSASend, shutdown,
+    SD_SEND, SIO_UDP_CONNRESET, SO_PROTOCOL_INFOW, SOCKET, SOL_SOCKET, WSAIoctl, WSAPROTOCOL_INFOW,
+    XP1_IFS_HANDLES, getsockopt, shutdown,
 };
+use windows_sys::Win32::Storage::FileSystem::SetFileCompletionNotificationModes;
 use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 
+use super::calls::{self, Issued, Local};
 use super::port::PortInner;
+use super::status;
 use crate::endpoint::Endpoint;
-use crate::operation::{Kind, Operation, Refused, ShutdownHow, Token};
+use crate::operation::{Kind, Operation, Outcome, Refused, ShutdownHow, Token};
+use crate::port::timers::{Due, Key};
 use crate::{Address, Status};
 
 /// A socket that is associated with a port. Cloning gives another handle to the same socket.
 #[derive(Clone)]
 pub struct Socket(Arc<SocketState>);
 
+/// What a socket moves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nature {
+    Stream,
+    Datagram,
+}
+
+/// How far a socket is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Fresh,
+    Connecting,
+    Connected,
+    Listener,
+}
+
 pub(crate) struct SocketState {
     port: Arc<PortInner>,
     number: u64,
-    flying: Mutex<Flying>,
+    nature: Nature,
+    family: i32,
+    guarded: Mutex<Guarded>,
 }
 
-/// What the socket's lock guards. Held over each call that starts or cancels, so that an address is
-/// cancelled only while it is that operation's.
-struct Flying {
-    /// `None` once it is closed.
-    endpoint: Option<Endpoint>,
+/// What the socket's lock guards. It is held over each call that starts or cancels, so that several
+/// threads' operations reach the system one after another (IO-5, IO-6), and an address is cancelled
+/// only while it is that operation's.
+struct Guarded {
+    /// `None` once it is closed in the system too.
+    open: Option<Open>,
+    phase: Phase,
+    closed: bool,
+    recv_shut: bool,
+    send_shut: bool,
+    /// The failure that ended the connection (IO-14).
+    broken: Option<Status>,
+    /// The system queues no packet for what ends at once (SK-1).
+    skips: bool,
+    /// The end of lingering.
+    linger: Option<Key>,
     next: u64,
-    /// The addresses of the operations that the kernel has, by number.
-    operations: HashMap<u64, usize>,
+    /// What the system has, the oldest first.
+    flights: Vec<Flight>,
+}
+
+/// One operation that the system has.
+struct Flight {
+    number: u64,
+    address: usize,
+    kind: Kind,
+    /// The system was asked to end it; what for.
+    ending: Option<Status>,
+}
+
+/// The open socket, which counts as one of the port's.
+struct Open {
+    endpoint: Endpoint,
+    port: Arc<PortInner>,
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.port.sockets().leave();
+    }
+}
+
+impl Open {
+    fn raw(&self) -> SOCKET {
+        let Endpoint::Os(socket) = &self.endpoint;
+        socket.as_raw_socket() as SOCKET
+    }
+}
+
+impl Drop for SocketState {
+    fn drop(&mut self) {
+        self.port.forget(self.number);
+    }
+}
+
+impl Guarded {
+    fn raw(&self) -> Option<SOCKET> {
+        self.open.as_ref().map(Open::raw)
+    }
+
+    fn place(&self, number: u64) -> Option<usize> {
+        self.flights
+            .binary_search_by_key(&number, |flight| flight.number)
+            .ok()
+    }
+
+    /// Asks the system to end an operation; whether it will.
+    fn ask(&mut self, place: usize, why: Status) -> bool {
+        let Some(socket) = self.raw() else {
+            return false;
+        };
+        let flight = &mut self.flights[place];
+        if flight.ending.is_some() {
+            return false;
+        }
+        // SAFETY: the socket is open and the address is that operation's while the lock is held.
+        let asked =
+            unsafe { CancelIoEx(socket as HANDLE, flight.address as *const OVERLAPPED) } != 0;
+        if asked {
+            flight.ending = Some(why);
+        }
+        asked
+    }
+
+    /// Asks for the end of all that `wanted` accepts; how many operations will end.
+    fn ask_all(&mut self, why: Status, wanted: impl Fn(Kind) -> bool) -> usize {
+        (0..self.flights.len())
+            .filter(|&place| wanted(self.flights[place].kind) && self.ask(place, why))
+            .count()
+    }
+
+    fn is_sending(&self) -> bool {
+        self.flights.iter().any(|flight| flight.kind.is_send_side())
+    }
+
+    /// A connection's operations end as aborted, a listener's as cancelled (CX-6, AX-8).
+    fn status_of_close(&self) -> Status {
+        if self.phase == Phase::Connected {
+            Status::CONNECTION_ABORTED
+        } else {
+            Status::CANCELLED
+        }
+    }
+
+    /// A transfer failed: remembers it if it ends the connection; the status that a socket whose
+    /// connection has ended reports.
+    fn note_failure(&mut self, status: Status) -> Status {
+        if let Some(earlier) = self.broken {
+            return earlier;
+        }
+        if matches!(
+            status,
+            Status::CONNECTION_RESET | Status::CONNECTION_ABORTED | Status::IO_TIMEOUT
+        ) {
+            self.broken = Some(status);
+        }
+        status
+    }
 }
 
 impl SocketState {
-    pub(super) fn new(port: Arc<PortInner>, socket: OwnedSocket) -> Arc<Self> {
+    /// Associates a socket with the port's handle (PO-4); an error gives it back.
+    pub(super) fn associate(
+        port: &Arc<PortInner>,
+        socket: OwnedSocket,
+    ) -> Result<Arc<Self>, (io::Error, OwnedSocket)> {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
 
-        Arc::new(SocketState {
-            port,
-            number: NUMBERS.fetch_add(1, SeqCst),
-            flying: Mutex::new(Flying {
-                endpoint: Some(Endpoint::Os(socket)),
+        let raw = socket.as_raw_socket() as SOCKET;
+        let (nature, family) = match kind_of(raw) {
+            Ok(both) => both,
+            Err(error) => return Err((error, socket)),
+        };
+        if !port.sockets().enter() {
+            return Err((crate::too_many_sockets(port.sockets().most()), socket));
+        }
+        if let Err(error) = port.adopt(raw as HANDLE) {
+            port.sockets().leave();
+            return Err((error, socket));
+        }
+        let asked = socket2::SockRef::from(&socket);
+        let phase = if listens(raw) {
+            Phase::Listener
+        } else if asked.peer_addr().is_ok() {
+            Phase::Connected
+        } else {
+            Phase::Fresh
+        };
+        let open = Open {
+            endpoint: Endpoint::Os(socket),
+            port: port.clone(),
+        };
+        Ok(Arc::new(SocketState {
+            port: port.clone(),
+            number: NUMBERS.fetch_add(1, Relaxed),
+            nature,
+            family,
+            guarded: Mutex::new(Guarded {
+                open: Some(open),
+                phase,
+                closed: false,
+                recv_shut: false,
+                send_shut: false,
+                broken: None,
+                skips: false,
+                linger: None,
                 next: 0,
-                operations: HashMap::new(),
+                flights: Vec::new(),
             }),
-        })
+        }))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Flying> {
-        self.flying.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
+
+    fn lock(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // ---- starting ------------------------------------------------------------------------------
+
+    /// Starts an operation. What is started directly and ends at once comes back (SK-1).
+    fn start(self: &Arc<Self>, mut operation: Operation, direct: bool) -> Result<Outcome, Refused> {
+        let kind = operation.kind();
+        let mut guarded = self.lock();
+        let socket = match self.admit(&guarded, kind) {
+            Ok(socket) => socket,
+            Err(status) => return Err(Refused { status, operation }),
+        };
+        if !self.port.depart() {
+            let status = Status::INVALID_HANDLE;
+            return Err(Refused { status, operation });
+        }
+        let number = guarded.next;
+        guarded.next += 1;
+        if let Err(status) = self.set_deadline(&mut operation, number) {
+            self.port.arrive();
+            return Err(Refused { status, operation });
+        }
+        if direct && !guarded.skips {
+            guarded.skips = skip_on_success(socket);
+        }
+        operation.set_id(number);
+        operation.overlapped.reset();
+        operation.overlapped.socket = Some(self.clone());
+        let local = Local {
+            socket,
+            nature: self.nature,
+            family: self.family,
+        };
+        let header = operation.into_raw();
+        guarded.flights.push(Flight {
+            number,
+            address: header.as_ptr() as usize,
+            kind,
+            ending: None,
+        });
+        // SAFETY: the socket is open while the lock is held; the memory was just given up, and is
+        // taken back in the cases that allow it, or else with its packet.
+        let issued = unsafe { calls::issue(&local, header) };
+        let pending = Outcome::Pending(Token {
+            socket: self.number,
+            operation: number,
+        });
+        match issued {
+            Ok(issued) => {
+                match kind {
+                    Kind::Connect if self.nature == Nature::Stream => {
+                        guarded.phase = Phase::Connecting;
+                    }
+                    // Also if it is cancelled: the peer may have been told.
+                    Kind::Disconnect => guarded.send_shut = true,
+                    _ => {}
+                }
+                let (status, bytes) = match issued {
+                    Issued::Pending => return Ok(pending),
+                    Issued::AtOnce(_) if !guarded.skips => return Ok(pending),
+                    Issued::AtOnce(bytes) => (Status::SUCCESS, bytes),
+                    Issued::Ended(status) => (status, 0),
+                };
+                // SAFETY: no packet will come, so the system is done with it.
+                let mut operation = unsafe { Operation::from_raw(header) };
+                guarded.flights.pop();
+                self.settle(&mut guarded, None, &mut operation, status, bytes as usize);
+                drop(guarded);
+                operation.overlapped.socket = None;
+                self.port.lift_deadline(&mut operation);
+                if direct {
+                    self.port.arrive();
+                    return Ok(Outcome::Done(operation));
+                }
+                self.port.queue_surely(operation);
+                Ok(pending)
+            }
+            Err(status) => {
+                guarded.flights.pop();
+                drop(guarded);
+                // SAFETY: the call failed, so the system has not kept the address.
+                let operation = unsafe { Operation::from_raw(header) };
+                Err(self.refused(operation, status))
+            }
+        }
+    }
+
+    /// The refusal of an operation that had departed already.
+    fn refused(&self, mut operation: Operation, status: Status) -> Refused {
+        self.port.arrive();
+        self.port.lift_deadline(&mut operation);
+        if matches!(operation.kind(), Kind::Accept | Kind::AcceptRecv) {
+            operation.scratch().accepted = None;
+        }
+        operation.overlapped.socket = None;
+        Refused { status, operation }
+    }
+
+    /// Sets the operation's deadline, if it has a time-out.
+    fn set_deadline(self: &Arc<Self>, operation: &mut Operation, id: u64) -> Result<(), Status> {
+        if let Some(timeout) = operation.timeout() {
+            let due = Due::Deadline(Arc::downgrade(self), id);
+            let key = self.port.schedule_after(timeout, due);
+            operation.set_deadline(key.map_err(|(status, _)| status)?);
+        }
+        Ok(())
+    }
+
+    /// Whether the socket can start an operation of this kind now.
+    fn admit(&self, guarded: &Guarded, kind: Kind) -> Result<SOCKET, Status> {
+        let phase = guarded.phase;
+        let socket = match guarded.raw() {
+            Some(socket) if !guarded.closed => socket,
+            _ => return Err(Status::INVALID_HANDLE),
+        };
+        if let Some(status) = guarded.broken {
+            return Err(status);
+        }
+        let receives = matches!(kind, Kind::Recv | Kind::RecvZero | Kind::RecvFrom);
+        let sends = matches!(kind, Kind::Send | Kind::SendTo);
+        match (self.nature, kind) {
+            (Nature::Stream, Kind::RecvFrom | Kind::SendTo) => Err(Status::NOT_SUPPORTED),
+            (Nature::Stream, Kind::Recv | Kind::RecvZero | Kind::Send | Kind::Disconnect)
+            | (Nature::Datagram, Kind::Send)
+                if phase != Phase::Connected =>
+            {
+                Err(Status::INVALID_CONNECTION)
+            }
+            _ if receives && guarded.recv_shut => Err(Status::PIPE_DISCONNECTED),
+            _ if sends && guarded.send_shut => Err(Status::PIPE_DISCONNECTED),
+            _ if receives || sends => Ok(socket),
+            (Nature::Datagram, Kind::Connect) | (Nature::Stream, Kind::Disconnect) => Ok(socket),
+            (Nature::Datagram, _) => Err(Status::NOT_SUPPORTED),
+            (_, Kind::Accept | Kind::AcceptRecv) if phase == Phase::Listener => Ok(socket),
+            (_, Kind::Accept | Kind::AcceptRecv) => Err(Status::INVALID_PARAMETER),
+            (_, Kind::Connect) => match phase {
+                Phase::Fresh => Ok(socket),
+                Phase::Connected => Err(Status::CONNECTION_ACTIVE),
+                Phase::Connecting | Phase::Listener => Err(Status::INVALID_PARAMETER),
+            },
+            _ => Err(Status::NOT_SUPPORTED),
+        }
+    }
+
+    // ---- ending --------------------------------------------------------------------------------
 
     /// The packet of an operation was taken.
-    pub(super) fn landed(&self, number: u64) {
-        self.lock().operations.remove(&number);
+    pub(super) fn land(&self, operation: &mut Operation, status: Status, bytes: usize) {
+        let mut guarded = self.lock();
+        let place = guarded.place(operation.id());
+        let flight = guarded
+            .flights
+            .remove(place.expect("what lands was in flight"));
+        self.settle(&mut guarded, flight.ending, operation, status, bytes);
+        let (mut open, mut linger) = (None, None);
+        if guarded.closed && !guarded.is_sending() {
+            (open, linger) = (guarded.open.take(), guarded.linger.take());
+        }
+        drop(guarded);
+        drop(open);
+        if let Some(linger) = linger {
+            self.port.unschedule(linger);
+        }
     }
 
-    /// Cancels all that is in flight; how many operations that was.
-    pub(super) fn cancel_all(&self) -> usize {
-        let flying = self.lock();
-        if let Some(socket) = flying.socket()
-            && !flying.operations.is_empty()
-        {
-            // SAFETY: the socket is open while the lock is held.
-            unsafe { CancelIoEx(socket as HANDLE, null()) };
+    /// Makes the model's outcome of the system's, and fetches what belongs to it.
+    fn settle(
+        &self,
+        guarded: &mut Guarded,
+        ending: Option<Status>,
+        operation: &mut Operation,
+        mut status: Status,
+        mut bytes: usize,
+    ) {
+        let ended =
+            ending.filter(|_| matches!(status, Status::CANCELLED | Status::CONNECTION_ABORTED));
+        if let Some(why) = ended {
+            status = why;
         }
-        flying.operations.len()
+        match (self.nature, operation.kind()) {
+            (_, Kind::RecvZero) => bytes = 0,
+            (Nature::Datagram, Kind::Recv | Kind::RecvFrom) if status.is_success() => {
+                if operation.kind() == Kind::RecvFrom {
+                    calls::sender(operation);
+                }
+                let room = operation.capacity();
+                if bytes > room {
+                    // What is beyond lies in the sink (IO-9).
+                    (status, bytes) = (Status::BUFFER_OVERFLOW, room);
+                }
+            }
+            (_, Kind::Accept | Kind::AcceptRecv) => {
+                if status.is_success() {
+                    status = calls::accepted(guarded.raw(), operation, bytes)
+                        .map_or_else(|status| status, |()| Status::SUCCESS);
+                }
+                if !status.is_success() {
+                    operation.scratch().accepted = None;
+                    bytes = 0;
+                }
+            }
+            (Nature::Datagram, Kind::Connect) if status.is_success() => {
+                guarded.phase = Phase::Connected;
+            }
+            (Nature::Stream, Kind::Connect) => {
+                guarded.phase = Phase::Fresh;
+                if status.is_success() {
+                    guarded.phase = Phase::Connected;
+                    guarded.raw().into_iter().for_each(calls::connected);
+                } else if ended.is_some() {
+                    // What the system has made of the attempt is not known.
+                    guarded.note_failure(Status::CONNECTION_ABORTED);
+                }
+            }
+            (Nature::Stream, _) if !status.is_success() && ended.is_none() => {
+                status = guarded.note_failure(status);
+            }
+            _ => {}
+        }
+        if operation.kind() == Kind::Recv && !status.is_success() && self.nature == Nature::Stream {
+            bytes = 0;
+        }
+        operation.finish(status, bytes);
+    }
+
+    /// Asks the system to end one operation; whether it will.
+    pub(super) fn end_one(&self, number: u64, why: Status) -> bool {
+        let mut guarded = self.lock();
+        let place = guarded.place(number);
+        place.is_some_and(|place| guarded.ask(place, why))
+    }
+
+    /// Cancels all that is in flight; how many operations will end.
+    fn cancel_all(&self) -> usize {
+        self.lock().ask_all(Status::CANCELLED, |_| true)
+    }
+
+    /// The port has ended, and takes the operations' memory back.
+    pub(super) fn abandon(&self) {
+        let mut guarded = self.lock();
+        guarded.ask_all(Status::CANCELLED, |_| true);
+        let open = if guarded.closed {
+            guarded.open.take()
+        } else {
+            None
+        };
+        drop(guarded);
+        drop(open);
+    }
+
+    /// Ends receives and accepts at once; sends that are under way may go out until the port's
+    /// linger time is over.
+    fn close(self: &Arc<Self>) {
+        let mut guarded = self.lock();
+        if std::mem::replace(&mut guarded.closed, true) {
+            return;
+        }
+        let why = guarded.status_of_close();
+        guarded.ask_all(why, |kind| !kind.is_send_side() || kind == Kind::Connect);
+        let socket = guarded.raw();
+        let linger = guarded.is_sending() && guarded.phase == Phase::Connected;
+        let due = Due::Linger(Arc::downgrade(self));
+        if linger && let Ok(key) = self.port.schedule_after(self.port.linger_for(), due) {
+            guarded.linger = Some(key);
+            if self.nature == Nature::Stream
+                && let Some(socket) = socket
+            {
+                // The peer learns of the end behind what is being sent, though nobody may come for
+                // its packet.
+                // SAFETY: the socket is open while the lock is held.
+                unsafe { shutdown(socket, SD_SEND) };
+            }
+            return;
+        }
+        guarded.ask_all(why, |_| true);
+        let open = guarded.open.take();
+        drop(guarded);
+        drop(open);
+    }
+
+    /// The linger time is over.
+    pub(super) fn abort_sends(&self) {
+        let mut guarded = self.lock();
+        guarded.ask_all(Status::CONNECTION_ABORTED, |_| true);
+        let open = guarded.open.take();
+        drop(guarded);
+        drop(open);
+    }
+
+    fn shutdown(&self, how: ShutdownHow) -> Result<(), Status> {
+        let mut guarded = self.lock();
+        let socket = guarded.raw().filter(|_| !guarded.closed);
+        let socket = socket.ok_or(Status::INVALID_HANDLE)?;
+        if guarded.phase != Phase::Connected {
+            return Err(Status::INVALID_CONNECTION);
+        }
+        if how != ShutdownHow::Send {
+            // A flag only, as on the other engines: the system would reset the connection when more
+            // data comes.
+            guarded.recv_shut = true;
+        }
+        if how != ShutdownHow::Recv {
+            // SAFETY: the socket is open while the lock is held.
+            if unsafe { shutdown(socket, SD_SEND) } != 0 && !guarded.send_shut {
+                return Err(status::of_last_call());
+            }
+            guarded.send_shut = true;
+        }
+        Ok(())
+    }
+
+    fn with_endpoint<R>(&self, f: impl FnOnce(&Endpoint) -> R) -> Result<R, Status> {
+        let guarded = self.lock();
+        match &guarded.open {
+            Some(open) if !guarded.closed => Ok(f(&open.endpoint)),
+            _ => Err(Status::INVALID_HANDLE),
+        }
     }
 }
 
-impl Flying {
-    fn socket(&self) -> Option<SOCKET> {
-        let Some(Endpoint::Os(socket)) = &self.endpoint else {
-            return None;
-        };
-        Some(socket.as_raw_socket() as SOCKET)
+/// What kind of socket it is, and of which address family.
+fn kind_of(socket: SOCKET) -> io::Result<(Nature, i32)> {
+    let info = protocol(socket)?;
+    let (stream, datagram) = (socket2::Type::STREAM, socket2::Type::DGRAM);
+    let nature = match socket2::Type::from(info.iSocketType) {
+        kind if kind == stream => Nature::Stream,
+        kind if kind == datagram => Nature::Datagram,
+        _ => {
+            return Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "only stream and datagram sockets have operations",
+            ));
+        }
+    };
+    Ok((nature, info.iAddressFamily))
+}
+
+fn protocol(socket: SOCKET) -> io::Result<WSAPROTOCOL_INFOW> {
+    // SAFETY: all zeroes is a value of this plain structure.
+    let mut info: WSAPROTOCOL_INFOW = unsafe { std::mem::zeroed() };
+    option(socket, SO_PROTOCOL_INFOW, &mut info)?;
+    Ok(info)
+}
+
+fn listens(socket: SOCKET) -> bool {
+    const SO_ACCEPTCONN: i32 = 2;
+    let mut listens = 0i32;
+    option(socket, SO_ACCEPTCONN, &mut listens).is_ok() && listens != 0
+}
+
+/// Reads an option whose value is a plain structure.
+fn option<T: Copy>(socket: SOCKET, option: i32, value: &mut T) -> io::Result<()> {
+    let mut length = size_of::<T>() as i32;
+    let at = std::ptr::from_mut(value).cast();
+    // SAFETY: the value has room for as many bytes as it says.
+    match unsafe { getsockopt(socket, SOL_SOCKET, option, at, &mut length) } {
+        0 => Ok(()),
+        _ => Err(status::of_last_call().to_error()),
     }
+}
+
+/// Has the system queue no packets for what ends at once, if it is a provider's socket of which
+/// that can be said: one whose handles are the file system's own.
+fn skip_on_success(socket: SOCKET) -> bool {
+    const FILE_SKIP_COMPLETION_PORT_ON_SUCCESS: u8 = 1;
+    let own = protocol(socket).is_ok_and(|info| info.dwServiceFlags1 & XP1_IFS_HANDLES != 0);
+    // SAFETY: the socket is open.
+    own && unsafe {
+        SetFileCompletionNotificationModes(socket as HANDLE, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS)
+    } != 0
 }
 
 impl Socket {
@@ -91,113 +605,26 @@ impl Socket {
         Socket(state)
     }
 
-    /// As [`start`](Socket::start): nothing ends at once here so far, which SK-5 allows.
-    ///
-    /// # Errors
-    ///
-    /// As [`start`](Socket::start).
-    pub fn start_direct(&self, operation: Operation) -> Result<crate::Outcome, Refused> {
-        self.start(operation).map(crate::Outcome::Pending)
-    }
-
     /// Starts an operation that was prepared; its packet comes out of the socket's port.
     ///
     /// # Errors
     ///
     /// The operation comes back with the reason, and queues no packet (PK-5).
-    pub fn start(&self, mut operation: Operation) -> Result<Token, Refused> {
-        let mut flying = self.0.lock();
-        let Some(socket) = flying.socket() else {
-            return Err(Refused {
-                status: Status::INVALID_HANDLE,
-                operation,
-            });
-        };
-        let kind = operation.kind();
-        let performed = matches!(kind, Kind::Recv | Kind::RecvZero | Kind::Send);
-        if !performed || operation.timeout().is_some() {
-            return Err(Refused {
-                status: Status::NOT_SUPPORTED,
-                operation,
-            });
+    pub fn start(&self, operation: Operation) -> Result<Token, Refused> {
+        match self.0.start(operation, false)? {
+            Outcome::Pending(token) => Ok(token),
+            Outcome::Done(_) => unreachable!("it was to be queued"),
         }
-        if !self.0.port.depart() {
-            return Err(Refused {
-                status: Status::INVALID_HANDLE,
-                operation,
-            });
-        }
-        let number = flying.next;
-        flying.next += 1;
-        operation.set_id(number);
-        operation.overlapped.reset();
-        operation.overlapped.socket = Some(self.0.clone());
-        // The system copies the array before the call returns (PK-11).
-        let mut buffers: SmallVec<[WSABUF; 8]> = operation
-            .segments()
-            .iter()
-            .map(|segment| WSABUF {
-                len: u32::try_from(segment.len()).unwrap_or(u32::MAX),
-                buf: segment.as_ptr(),
-            })
-            .collect();
-        if buffers.is_empty() {
-            buffers.push(WSABUF {
-                len: 0,
-                buf: null_mut(),
-            });
-        }
-        let header = operation.into_raw();
-        flying.operations.insert(number, header.as_ptr() as usize);
-        let (count, overlapped) = (buffers.len() as u32, header.cast::<OVERLAPPED>().as_ptr());
-        let mut flags = 0;
-        // SAFETY: the socket is open while the lock is held; the OVERLAPPED is the front of memory
-        // that was just given up and stays until its packet is taken; the buffers obey
-        // `Segment::new`.
-        let result = unsafe {
-            if kind == Kind::Send {
-                WSASend(
-                    socket,
-                    buffers.as_ptr(),
-                    count,
-                    null_mut(),
-                    0,
-                    overlapped,
-                    None,
-                )
-            } else {
-                WSARecv(
-                    socket,
-                    buffers.as_ptr(),
-                    count,
-                    null_mut(),
-                    &mut flags,
-                    overlapped,
-                    None,
-                )
-            }
-        };
-        let error = match result {
-            0 => 0,
-            // SAFETY: no pointers are involved.
-            _ => unsafe { WSAGetLastError() },
-        };
-        if result != 0 && error != WSA_IO_PENDING {
-            flying.operations.remove(&number);
-            drop(flying);
-            self.0.port.arrive();
-            // SAFETY: the call failed, so the system has not kept the address.
-            let mut operation = unsafe { Operation::from_raw(header) };
-            operation.overlapped.socket = None;
-            return Err(Refused {
-                status: Status::from_win32(error as u32),
-                operation,
-            });
-        }
-        Ok(Token {
-            socket: self.0.number,
-            operation: number,
-        })
+    }
+
+    /// As [`start`](Socket::start); an operation that ends at once comes back, and queues no packet
+    /// (SK-1).
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Socket::start).
+    pub fn start_direct(&self, operation: Operation) -> Result<Outcome, Refused> {
+        self.0.start(operation, true)
     }
 
     /// Queues an operation at the socket's port as it is (PQ-1).
@@ -212,17 +639,7 @@ impl Socket {
     /// Asks the system to cancel an operation; `false` if it is not under way (CX-2). Here `true`
     /// is no promise: the operation may complete all the same, and its packet says how (CX-1).
     pub fn cancel(&self, token: Token) -> bool {
-        let flying = self.0.lock();
-        if token.socket != self.0.number {
-            return false;
-        }
-        let (Some(socket), Some(&address)) =
-            (flying.socket(), flying.operations.get(&token.operation))
-        else {
-            return false;
-        };
-        // SAFETY: the socket is open and the address is that operation's while the lock is held.
-        unsafe { CancelIoEx(socket as HANDLE, address as *const OVERLAPPED) != 0 }
+        token.socket == self.0.number && self.0.end_one(token.operation, Status::CANCELLED)
     }
 
     /// Cancels all that is under way; how many operations that was.
@@ -232,8 +649,7 @@ impl Socket {
 
     /// Closes the socket, whatever handles there are; what is in flight ends with packets.
     pub fn close(&self) {
-        let endpoint = self.0.lock().endpoint.take();
-        drop(endpoint);
+        self.0.close();
     }
 
     /// Shuts directions down.
@@ -242,19 +658,7 @@ impl Socket {
     ///
     /// When it is closed or not connected.
     pub fn shutdown(&self, how: ShutdownHow) -> Result<(), Status> {
-        let flying = self.0.lock();
-        let socket = flying.socket().ok_or(Status::INVALID_HANDLE)?;
-        let how = match how {
-            ShutdownHow::Recv => SD_RECEIVE,
-            ShutdownHow::Send => SD_SEND,
-            ShutdownHow::Both => SD_BOTH,
-        };
-        // SAFETY: the socket is open while the lock is held.
-        if unsafe { shutdown(socket, how) } == 0 {
-            return Ok(());
-        }
-        // SAFETY: no pointers are involved.
-        Err(Status::from_win32(unsafe { WSAGetLastError() } as u32))
+        self.0.shutdown(how)
     }
 
     /// Nothing: on Windows an association lasts until the socket is closed (PO-6).
@@ -268,12 +672,57 @@ impl Socket {
     ///
     /// When the socket is closed.
     pub fn with_endpoint<R>(&self, f: impl FnOnce(&Endpoint) -> R) -> Result<R, Status> {
-        self.0
-            .lock()
-            .endpoint
-            .as_ref()
-            .map(f)
-            .ok_or(Status::INVALID_HANDLE)
+        self.0.with_endpoint(f)
+    }
+
+    /// What it is and what it can do, for whoever asked for something else.
+    pub fn describe(&self) -> &'static str {
+        match (self.0.nature, self.0.lock().phase) {
+            (Nature::Stream, Phase::Listener) => {
+                "this is a listening socket; it can accept and accept_with_data"
+            }
+            (Nature::Stream, _) => {
+                "this is a stream socket; it can recv, recv_zero, send, connect and disconnect, \
+                 and the datagram operations it cannot"
+            }
+            (Nature::Datagram, _) => {
+                "this is a datagram socket; it can recv, recv_from, recv_zero, send, send_to and \
+                 connect"
+            }
+        }
+    }
+
+    /// Whether receives tell of datagrams that came back (IO-13).
+    ///
+    /// # Errors
+    ///
+    /// The system's, when the socket is closed, or not one for datagrams.
+    pub fn set_sent_back(&self, told: bool) -> io::Result<()> {
+        if self.0.nature != Nature::Datagram {
+            return Err(Status::NOT_SUPPORTED.to_error());
+        }
+        let guarded = self.0.lock();
+        let closed = Status::INVALID_HANDLE;
+        let socket = guarded.raw().ok_or_else(|| closed.to_error())?;
+        let (told, mut bytes) = (i32::from(told), 0);
+        // SAFETY: the socket is open while the lock is held; the value lives for the call.
+        let failed = unsafe {
+            WSAIoctl(
+                socket,
+                SIO_UDP_CONNRESET,
+                (&raw const told).cast(),
+                size_of::<i32>() as u32,
+                null_mut(),
+                0,
+                &mut bytes,
+                null_mut(),
+                None,
+            )
+        };
+        match failed {
+            0 => Ok(()),
+            _ => Err(status::of_last_call().to_error()),
+        }
     }
 
     /// The local address.
