@@ -256,6 +256,7 @@ fn io_13_what_finds_nobody_fails_a_receive_and_no_send() {
 }
 
 /// Whoever only waits with the port, and receives elsewhere, has his socket as it was.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_socket_that_is_only_watched_has_no_queue_of_errors() {
     use overlapped::Interest;
@@ -422,6 +423,10 @@ fn po_6_a_duplicate_is_recognised_and_a_release_gives_std_back() {
     let first = port.associate(other, 2).unwrap();
     assert!(port.associate(twin, 3).is_err());
     drop(first);
+    if cfg!(windows) {
+        assert!(socket.into_udp_socket().is_err());
+        return;
+    }
     let back = socket.into_udp_socket().unwrap();
     peer.send(b"blocking").unwrap();
     assert_eq!(back.recv(&mut [0; 20]).unwrap(), 8);

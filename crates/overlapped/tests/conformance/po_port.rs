@@ -1,6 +1,7 @@
 //! Chapter 1: the port and the association.
 
 use std::net::TcpStream;
+#[cfg(target_os = "linux")]
 use std::os::fd::AsRawFd;
 
 use overlapped::CompletionPort;
@@ -24,6 +25,8 @@ fn po_1_any_concurrency_value_makes_a_port() {
     }
 }
 
+/// On Windows only sockets can be given.
+#[cfg(target_os = "linux")]
 #[test]
 fn po_5_what_cannot_be_waited_for_is_refused_with_a_reason() {
     let port: Port = CompletionPort::new(1).unwrap();
