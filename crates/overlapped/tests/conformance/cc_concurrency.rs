@@ -387,6 +387,9 @@ fn a_worker_that_never_comes_back_is_rescued() {
 
 #[test]
 fn a_computing_worker_strands_nobody() {
+    if !crate::wine::obeys("a_computing_worker_strands_nobody") {
+        return;
+    }
     // Under economy, b waits without being told: it looks by itself.
     let port = System::new().build(CompletionPort::builder().concurrency(2));
     let (a, b) = (Worker::new(&port), Worker::new(&port));

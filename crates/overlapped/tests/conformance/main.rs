@@ -35,9 +35,9 @@ mod tm_time;
 
 /// Makes a test of each function for each engine.
 macro_rules! on_every_engine {
-    ($($test:ident),* $(,)?) => {
+    ($($(#[$only:meta])? $test:ident),* $(,)?) => {
         mod on_system {
-            $(#[test] fn $test() {
+            $($(#[$only])? #[test] fn $test() {
                 if $crate::wine::obeys(stringify!($test)) {
                     super::$test(&$crate::world::System::new());
                 }

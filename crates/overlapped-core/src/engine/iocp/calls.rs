@@ -1,9 +1,10 @@
 //! The calls that start operations, and what is fetched when they have succeeded.
 //!
-//! A datagram must not be longer than the memory that it is received into: the system reports that
-//! as a failure of the call although a packet comes all the same, and who errs in whether one comes
-//! loses the operation's memory, or frees it twice. So behind the user's buffers every receive of a
-//! datagram has a *sink*, where the rest goes and nobody reads it. Whether the datagram was too long
+//! A call that fails queues no packet (PK-5), with one exception: what is a warning to the system,
+//! and so completes with a packet, is a failure to Winsock. Who errs in whether a packet comes loses
+//! the operation's memory, or frees it twice. The usual warning is that a datagram was longer than
+//! the memory that it is received into; to have none of it, behind the user's buffers every receive of a datagram
+//! has a *sink*, where the rest goes and nobody reads it. Whether the datagram was too long
 //! is told by the number of bytes (IO-9).
 
 use std::cell::UnsafeCell;
@@ -13,11 +14,10 @@ use std::ptr::{NonNull, null, null_mut};
 
 use smallvec::SmallVec;
 use windows_sys::Win32::Networking::WinSock::{
-    GetAcceptExSockaddrs, LPFN_ACCEPTEX, LPFN_CONNECTEX, LPFN_DISCONNECTEX, MSG_PEEK,
-    SIO_GET_EXTENSION_FUNCTION_POINTER, SO_UPDATE_ACCEPT_CONTEXT, SO_UPDATE_CONNECT_CONTEXT,
-    SOCKADDR, SOCKADDR_STORAGE, SOCKET, SOL_SOCKET, WSA_IO_PENDING, WSABUF, WSAGetLastError,
-    WSAID_ACCEPTEX, WSAID_CONNECTEX, WSAID_DISCONNECTEX, WSAIoctl, WSARecv, WSARecvFrom, WSASend,
-    WSASendTo, connect, setsockopt,
+    LPFN_ACCEPTEX, LPFN_CONNECTEX, MSG_PEEK, SIO_GET_EXTENSION_FUNCTION_POINTER,
+    SO_UPDATE_ACCEPT_CONTEXT, SO_UPDATE_CONNECT_CONTEXT, SOCKADDR, SOCKADDR_STORAGE, SOCKET,
+    SOL_SOCKET, WSA_IO_PENDING, WSABUF, WSAEMSGSIZE, WSAGetLastError, WSAID_ACCEPTEX,
+    WSAID_CONNECTEX, WSAIoctl, WSARecv, WSARecvFrom, WSASend, WSASendTo, connect, setsockopt,
 };
 use windows_sys::Win32::System::IO::OVERLAPPED;
 use windows_sys::core::GUID;
@@ -32,9 +32,9 @@ use crate::{Address, Status};
 pub(super) enum Issued {
     /// Its packet will come.
     Pending,
-    /// It has succeeded, with so many bytes. Its packet will come all the same, unless the socket
+    /// It has completed, with so many bytes. Its packet will come all the same, unless the socket
     /// skips those.
-    AtOnce(u32),
+    AtOnce(Status, u32),
     /// It has ended, and the system knows nothing of it: no packet of its own will come.
     Ended(Status),
 }
@@ -134,7 +134,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
                     None,
                 )
             };
-            outcome(failed == 0, bytes)
+            outcome(failed == 0, bytes, overlapped)
         }
         Kind::RecvFrom => {
             let mut buffers = buffers(operation);
@@ -158,7 +158,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
                     None,
                 )
             };
-            outcome(failed == 0, bytes)
+            outcome(failed == 0, bytes, overlapped)
         }
         Kind::Send => {
             let buffers = buffers(operation);
@@ -175,7 +175,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
                     None,
                 )
             };
-            outcome(failed == 0, bytes)
+            outcome(failed == 0, bytes, overlapped)
         }
         Kind::SendTo => {
             let to = address_of_peer(operation)?;
@@ -195,7 +195,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
                     None,
                 )
             };
-            outcome(failed == 0, bytes)
+            outcome(failed == 0, bytes, overlapped)
         }
         Kind::Accept | Kind::AcceptRecv => {
             let accept_ex = extension::<LPFN_ACCEPTEX>(socket, WSAID_ACCEPTEX)?;
@@ -219,7 +219,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
                     overlapped,
                 )
             };
-            outcome(done != 0, bytes)
+            outcome(done != 0, bytes, overlapped)
         }
         Kind::Connect if datagrams => {
             let to = address_of_peer(operation)?;
@@ -246,13 +246,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
                     overlapped,
                 )
             };
-            outcome(done != 0, bytes)
-        }
-        Kind::Disconnect => {
-            let disconnect_ex = extension::<LPFN_DISCONNECTEX>(socket, WSAID_DISCONNECTEX)?;
-            // SAFETY: as above; no other memory is involved.
-            let done = unsafe { disconnect_ex(socket, overlapped, 0, 0) };
-            outcome(done != 0, 0)
+            outcome(done != 0, bytes, overlapped)
         }
         _ => Err(Status::NOT_SUPPORTED),
     }
@@ -263,16 +257,26 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
     })
 }
 
-fn outcome(succeeded: bool, bytes: u32) -> Result<Issued, Status> {
+/// What came of the call that has just returned.
+fn outcome(succeeded: bool, bytes: u32, overlapped: *const OVERLAPPED) -> Result<Issued, Status> {
     if succeeded {
-        return Ok(Issued::AtOnce(bytes));
+        return Ok(Issued::AtOnce(Status::SUCCESS, bytes));
     }
     // SAFETY: no pointers are involved.
     match unsafe { WSAGetLastError() } {
         WSA_IO_PENDING => Ok(Issued::Pending),
+        // Winsock fails it, but to the system a warning is a completion, with a packet. (Seen with
+        // Wine, of a datagram that was too long to be sent.)
+        // SAFETY: nobody writes to it now: the call is over and nothing is pending.
+        WSAEMSGSIZE if unsafe { (*overlapped).Internal as u32 >> 30 } == WARNING => {
+            Ok(Issued::AtOnce(Status::INVALID_BUFFER_SIZE, 0))
+        }
         error => Err(Status::from_win32(error as u32)),
     }
 }
+
+/// The severity of a status that is neither a success nor an error.
+const WARNING: u32 = 2;
 
 fn says_misuse(status: Status) -> bool {
     matches!(
@@ -362,24 +366,8 @@ pub(super) fn accepted(
     let listener = listener.ok_or(Status::CANCELLED)?;
     let raw = connection.as_raw_socket() as SOCKET;
     set_option(raw, SO_UPDATE_ACCEPT_CONTEXT, &listener.to_ne_bytes())?;
+    let peer = socket2::SockRef::from(&connection).peer_addr();
     let buffer = std::mem::take(&mut scratch.buffer);
-    let (mut ours, mut theirs): (*mut SOCKADDR, *mut SOCKADDR) = (null_mut(), null_mut());
-    let (mut ours_len, mut theirs_len) = (0, 0);
-    // SAFETY: the buffer is the one that AcceptEx has filled, with the same lengths.
-    unsafe {
-        GetAcceptExSockaddrs(
-            buffer.as_ptr().cast(),
-            room as u32,
-            ADDRESS as u32,
-            ADDRESS as u32,
-            &mut ours,
-            &mut ours_len,
-            &mut theirs,
-            &mut theirs_len,
-        );
-    }
-    // SAFETY: it points into the buffer, to an address of this length.
-    let peer = unsafe { address(theirs, theirs_len) };
     let mut data = &buffer[..bytes.min(room)];
     for segment in operation.segments() {
         let (piece, rest) = data.split_at(segment.len().min(data.len()));
@@ -392,7 +380,11 @@ pub(super) fn accepted(
         data = rest;
     }
     operation.scratch().buffer = buffer;
-    operation.set_peer(peer);
+    operation.set_peer(
+        peer.ok()
+            .and_then(|peer| peer.as_socket())
+            .map(Address::Internet),
+    );
     operation.set_accepted(Endpoint::Os(connection));
     Ok(())
 }

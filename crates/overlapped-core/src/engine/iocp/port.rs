@@ -241,14 +241,14 @@ impl Port {
         let mut left = OperationList::new();
         while inner.in_flight.load(SeqCst) > 0 {
             // Not only once: what the system would not cancel at one time it may at another.
-            inner.abandon_sockets();
+            inner.abandon_sockets(&mut left);
             // Others may take some of them; so not for ever. An error is no reason to give up what
             // the system still writes to.
             if inner.take(&mut left, BATCH, 10).is_err() {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
-        inner.abandon_sockets();
+        inner.abandon_sockets(&mut left);
         // The loop may have taken the stop packet that was meant for another.
         inner.stop_a_waiter();
         // At the end, because they run destructors of the user's, which may panic.
@@ -297,11 +297,11 @@ impl PortInner {
         self.known().remove(&number);
     }
 
-    fn abandon_sockets(&self) {
+    fn abandon_sockets(&self, left: &mut OperationList) {
         // Not under the lock: the last reference may be the one here.
         let all: Vec<_> = self.known().values().filter_map(Weak::upgrade).collect();
         for socket in all {
-            socket.abandon();
+            socket.abandon(left);
         }
     }
 

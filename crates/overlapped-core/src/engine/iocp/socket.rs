@@ -18,7 +18,7 @@ use super::calls::{self, Issued, Local};
 use super::port::PortInner;
 use super::status;
 use crate::endpoint::Endpoint;
-use crate::operation::{Kind, Operation, Outcome, Refused, ShutdownHow, Token};
+use crate::operation::{Kind, Operation, OperationList, Outcome, Refused, ShutdownHow, Token};
 use crate::port::timers::{Due, Key};
 use crate::{Address, Status};
 
@@ -69,6 +69,8 @@ struct Guarded {
     next: u64,
     /// What the system has, the oldest first.
     flights: Vec<Flight>,
+    /// Disconnects that wait for the sends before them.
+    disconnects: OperationList,
 }
 
 /// One operation that the system has.
@@ -139,6 +141,40 @@ impl Guarded {
         (0..self.flights.len())
             .filter(|&place| wanted(self.flights[place].kind) && self.ask(place, why))
             .count()
+    }
+
+    /// Tells the peer that nothing follows what is being sent.
+    fn shut_sending(&mut self, socket: SOCKET) -> Result<(), Status> {
+        // SAFETY: the socket is open while the lock is held.
+        if !self.send_shut && unsafe { shutdown(socket, SD_SEND) } != 0 {
+            return Err(status::of_last_call());
+        }
+        self.send_shut = true;
+        Ok(())
+    }
+
+    /// The disconnects that need not wait any more: all sends before them have landed.
+    fn disconnected(&mut self) -> OperationList {
+        let mut done = OperationList::new();
+        if self.is_sending() {
+            return done;
+        }
+        let status = self.broken.unwrap_or(Status::SUCCESS);
+        for mut operation in std::mem::take(&mut self.disconnects) {
+            operation.finish(status, 0);
+            done.push(operation);
+        }
+        done
+    }
+
+    /// Ends the disconnects that `wanted` accepts.
+    fn end_disconnects(&mut self, why: Status, wanted: impl Fn(u64) -> bool) -> OperationList {
+        let mut ended = OperationList::new();
+        while let Some(mut operation) = self.disconnects.remove(|header| wanted(header.id())) {
+            operation.finish(why, 0);
+            ended.push(operation);
+        }
+        ended
     }
 
     fn is_sending(&self) -> bool {
@@ -218,6 +254,7 @@ impl SocketState {
                 linger: None,
                 next: 0,
                 flights: Vec::new(),
+                disconnects: OperationList::new(),
             }),
         }))
     }
@@ -254,6 +291,9 @@ impl SocketState {
             guarded.skips = skip_on_success(socket);
         }
         operation.set_id(number);
+        if kind == Kind::Disconnect {
+            return self.disconnect(guarded, socket, operation, direct);
+        }
         operation.overlapped.reset();
         operation.overlapped.socket = Some(self.clone());
         let local = Local {
@@ -277,18 +317,13 @@ impl SocketState {
         });
         match issued {
             Ok(issued) => {
-                match kind {
-                    Kind::Connect if self.nature == Nature::Stream => {
-                        guarded.phase = Phase::Connecting;
-                    }
-                    // Also if it is cancelled: the peer may have been told.
-                    Kind::Disconnect => guarded.send_shut = true,
-                    _ => {}
+                if kind == Kind::Connect && self.nature == Nature::Stream {
+                    guarded.phase = Phase::Connecting;
                 }
                 let (status, bytes) = match issued {
                     Issued::Pending => return Ok(pending),
-                    Issued::AtOnce(_) if !guarded.skips => return Ok(pending),
-                    Issued::AtOnce(bytes) => (Status::SUCCESS, bytes),
+                    Issued::AtOnce(..) if !guarded.skips => return Ok(pending),
+                    Issued::AtOnce(status, bytes) => (status, bytes),
                     Issued::Ended(status) => (status, 0),
                 };
                 // SAFETY: no packet will come, so the system is done with it.
@@ -305,14 +340,50 @@ impl SocketState {
                 self.port.queue_surely(operation);
                 Ok(pending)
             }
-            Err(status) => {
+            Err(mut status) => {
                 guarded.flights.pop();
+                if self.nature == Nature::Stream {
+                    status = guarded.note_failure(status);
+                }
                 drop(guarded);
                 // SAFETY: the call failed, so the system has not kept the address.
                 let operation = unsafe { Operation::from_raw(header) };
                 Err(self.refused(operation, status))
             }
         }
+    }
+
+    /// Has the peer told of the end, behind all that is being sent; the operation completes when the
+    /// packets of that are out. (DisconnectEx would do the former too, but what it waits for differs
+    /// from system to system.)
+    fn disconnect(
+        &self,
+        mut guarded: MutexGuard<'_, Guarded>,
+        socket: SOCKET,
+        mut operation: Operation,
+        direct: bool,
+    ) -> Result<Outcome, Refused> {
+        if let Err(status) = guarded.shut_sending(socket) {
+            drop(guarded);
+            return Err(self.refused(operation, status));
+        }
+        let pending = Outcome::Pending(Token {
+            socket: self.number,
+            operation: operation.id(),
+        });
+        if guarded.is_sending() {
+            guarded.disconnects.push(operation);
+            return Ok(pending);
+        }
+        drop(guarded);
+        operation.finish(Status::SUCCESS, 0);
+        self.port.lift_deadline(&mut operation);
+        if direct {
+            self.port.arrive();
+            return Ok(Outcome::Done(operation));
+        }
+        self.port.queue_surely(operation);
+        Ok(pending)
     }
 
     /// The refusal of an operation that had departed already.
@@ -386,11 +457,24 @@ impl SocketState {
         if guarded.closed && !guarded.is_sending() {
             (open, linger) = (guarded.open.take(), guarded.linger.take());
         }
+        let disconnected = guarded.disconnected();
         drop(guarded);
         drop(open);
+        self.queue_all(disconnected);
         if let Some(linger) = linger {
             self.port.unschedule(linger);
         }
+    }
+
+    /// Queues what has ended here and not in the system. No lock is held.
+    fn queue_all(&self, ended: OperationList) -> usize {
+        let mut count = 0;
+        for mut operation in ended {
+            self.port.lift_deadline(&mut operation);
+            self.port.queue_surely(operation);
+            count += 1;
+        }
+        count
     }
 
     /// Makes the model's outcome of the system's, and fetches what belongs to it.
@@ -442,6 +526,11 @@ impl SocketState {
                     guarded.note_failure(Status::CONNECTION_ABORTED);
                 }
             }
+            // The system calls a datagram that was too long to be sent what it calls one that was
+            // too long to be received.
+            (Nature::Datagram, Kind::Send | Kind::SendTo) if status == Status::BUFFER_OVERFLOW => {
+                status = Status::INVALID_BUFFER_SIZE;
+            }
             (Nature::Stream, _) if !status.is_success() && ended.is_none() => {
                 status = guarded.note_failure(status);
             }
@@ -453,20 +542,28 @@ impl SocketState {
         operation.finish(status, bytes);
     }
 
-    /// Asks the system to end one operation; whether it will.
+    /// Ends one operation, or asks the system to; whether it will end.
     pub(super) fn end_one(&self, number: u64, why: Status) -> bool {
         let mut guarded = self.lock();
-        let place = guarded.place(number);
-        place.is_some_and(|place| guarded.ask(place, why))
+        if let Some(place) = guarded.place(number) {
+            return guarded.ask(place, why);
+        }
+        let ended = guarded.end_disconnects(why, |id| id == number);
+        drop(guarded);
+        self.queue_all(ended) > 0
     }
 
-    /// Cancels all that is in flight; how many operations will end.
+    /// Cancels all that is under way; how many operations will end.
     fn cancel_all(&self) -> usize {
-        self.lock().ask_all(Status::CANCELLED, |_| true)
+        let mut guarded = self.lock();
+        let asked = guarded.ask_all(Status::CANCELLED, |_| true);
+        let ended = guarded.end_disconnects(Status::CANCELLED, |_| true);
+        drop(guarded);
+        asked + self.queue_all(ended)
     }
 
     /// The port has ended, and takes the operations' memory back.
-    pub(super) fn abandon(&self) {
+    pub(super) fn abandon(&self, left: &mut OperationList) {
         let mut guarded = self.lock();
         guarded.ask_all(Status::CANCELLED, |_| true);
         let open = if guarded.closed {
@@ -474,8 +571,13 @@ impl SocketState {
         } else {
             None
         };
+        let mut ended = std::mem::take(&mut guarded.disconnects);
         drop(guarded);
         drop(open);
+        for _ in 0..ended.len() {
+            self.port.arrive();
+        }
+        left.append(&mut ended);
     }
 
     /// Ends receives and accepts at once; sends that are under way may go out until the port's
@@ -497,24 +599,28 @@ impl SocketState {
             {
                 // The peer learns of the end behind what is being sent, though nobody may come for
                 // its packet.
-                // SAFETY: the socket is open while the lock is held.
-                unsafe { shutdown(socket, SD_SEND) };
+                let _ = guarded.shut_sending(socket);
             }
             return;
         }
-        guarded.ask_all(why, |_| true);
-        let open = guarded.open.take();
         drop(guarded);
-        drop(open);
+        self.abort(why);
     }
 
     /// The linger time is over.
     pub(super) fn abort_sends(&self) {
+        self.abort(Status::CONNECTION_ABORTED);
+    }
+
+    /// Ends everything, and closes the socket in the system.
+    fn abort(&self, why: Status) {
         let mut guarded = self.lock();
-        guarded.ask_all(Status::CONNECTION_ABORTED, |_| true);
+        guarded.ask_all(why, |_| true);
+        let ended = guarded.end_disconnects(why, |_| true);
         let open = guarded.open.take();
         drop(guarded);
         drop(open);
+        self.queue_all(ended);
     }
 
     fn shutdown(&self, how: ShutdownHow) -> Result<(), Status> {
@@ -530,11 +636,7 @@ impl SocketState {
             guarded.recv_shut = true;
         }
         if how != ShutdownHow::Recv {
-            // SAFETY: the socket is open while the lock is held.
-            if unsafe { shutdown(socket, SD_SEND) } != 0 && !guarded.send_shut {
-                return Err(status::of_last_call());
-            }
-            guarded.send_shut = true;
+            guarded.shut_sending(socket)?;
         }
         Ok(())
     }
