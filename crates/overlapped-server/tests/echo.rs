@@ -52,6 +52,8 @@ fn everything_comes_back_and_then_the_end() {
     assert!(ended.line("served").contains("served 50 connections"));
 }
 
+/// Needs SO_REUSEPORT.
+#[cfg(unix)]
 #[test]
 fn several_ports_serve_one_address() {
     let server = serve_silently(&["--mode", "echo", "--ports", "3", "--workers", "2"]);

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use support::{check_echo, serve_silently};
 
+/// Windows has no such limit.
+#[cfg(unix)]
 #[test]
 fn without_descriptors_accepting_pauses_and_recovers() {
     let mut command = Command::new("sh");

@@ -206,6 +206,7 @@ fn when_standard_output_is_closed_the_server_says_so_and_ends() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_server_with_its_reason() {
     let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
@@ -244,6 +245,7 @@ fn a_line_without_end_costs_bounded_memory() {
     assert_eq!(printed, bytes.len());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_client_cannot_drive_a_terminal() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
