@@ -200,7 +200,7 @@ fn the_log_can_be_json() {
         ["listening", "opened", "closed", "draining", "summary"]
     );
     assert_eq!(events[0]["mode"], "print");
-    assert_eq!(events[0]["engine"], "epoll");
+    assert_eq!(events[0]["engine"], support::ENGINE);
     assert_eq!(events[0]["ports"], 1);
     assert_eq!(events[2]["received"], 5);
     assert_eq!(events[4]["connections"], 1);
@@ -218,7 +218,7 @@ fn the_first_line_says_what_is_going_on() {
     let line = server.wait_for_log("listening");
     for part in [
         "mode echo",
-        "engine epoll (",
+        &format!("engine {} (", support::ENGINE),
         "ports 1",
         "workers 5",
         "concurrency 3",

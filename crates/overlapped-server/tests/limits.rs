@@ -60,7 +60,11 @@ fn the_number_of_connections_has_a_limit() {
         .set_read_timeout(Some(Duration::from_millis(100)))
         .unwrap();
     let error = fourth.read(&mut echo).expect_err("it is not its turn");
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    // Windows says it in the latter way.
+    assert!(matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut
+    ));
     fourth.set_read_timeout(Some(support::WATCHDOG)).unwrap();
 
     let mut rest = clients.split_off(3);

@@ -172,7 +172,10 @@ fn a_slow_reader_of_standard_output_stops_the_reading_and_loses_nothing() {
     let sent = until_stalled(|| progress.load(SeqCst));
     assert!(sent < 4 * EACH, "everything was taken though nobody reads");
     let resident = server.resident();
-    assert!(resident < 32 << 10, "{resident} KiB for four connections");
+    assert!(
+        resident < support::FEW,
+        "{resident} KiB for four connections"
+    );
 
     let output = server.collect();
     for client in clients {
@@ -231,7 +234,7 @@ fn a_line_without_end_costs_bounded_memory() {
     client.write_all(&bytes).unwrap();
     finish(&mut client);
     let resident = server.resident();
-    assert!(resident < 32 << 10, "{resident} KiB for one connection");
+    assert!(resident < support::FEW, "{resident} KiB for one connection");
     server.terminate().assert_fine();
     let output = String::from_utf8(output.join().unwrap()).unwrap();
     let mut printed = 0;

@@ -15,6 +15,13 @@ pub use system::{Signal, group, signal};
 /// After this long something hangs.
 pub const WATCHDOG: Duration = Duration::from_secs(120);
 
+/// The engine that a port has by itself.
+pub const ENGINE: &str = if cfg!(windows) { "iocp" } else { "epoll" };
+
+/// What a server with few connections has in memory at most, in KiB. (A process has 33 MiB under Wine
+/// before it does anything.)
+pub const FEW: usize = if cfg!(windows) { 64 << 10 } else { 32 << 10 };
+
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_overlapped");
 
 #[derive(Default)]
@@ -335,12 +342,14 @@ mod system {
     use std::process::{Child, Command};
 
     use windows_sys::Win32::Foundation::{CloseHandle, STATUS_CONTROL_C_EXIT};
-    use windows_sys::Win32::System::Console::{CTRL_BREAK_EVENT, GenerateConsoleCtrlEvent};
+    use windows_sys::Win32::System::Console::CTRL_BREAK_EVENT;
+    use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
     use windows_sys::Win32::System::ProcessStatus::{
         K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS,
     };
     use windows_sys::Win32::System::Threading::{
-        CREATE_NEW_PROCESS_GROUP, OpenProcess, PROCESS_TERMINATE, TerminateProcess,
+        CREATE_NEW_PROCESS_GROUP, CreateRemoteThread, OpenProcess, PROCESS_ALL_ACCESS,
+        PROCESS_TERMINATE, TerminateProcess,
     };
 
     #[derive(Clone, Copy, Debug)]
@@ -360,10 +369,33 @@ mod system {
         command.creation_flags(CREATE_NEW_PROCESS_GROUP);
     }
 
+    /// Does what a console does with Ctrl-Break: starts a thread at the process's `CtrlRoutine`. Not
+    /// by the console, because there may be none.
     pub fn signal(id: u32, _signal: Signal) {
-        // SAFETY: no pointers are involved.
-        let sent = unsafe { GenerateConsoleCtrlEvent(CTRL_BREAK_EVENT, id) };
-        assert!(sent != 0, "{}", std::io::Error::last_os_error());
+        type Routine = unsafe extern "system" fn(*mut core::ffi::c_void) -> u32;
+        // SAFETY: the names are C strings; the routine is one that takes the event for its
+        // parameter, and is at the same place in each process; the handles are used while they are
+        // open.
+        unsafe {
+            let library = GetModuleHandleA(c"kernelbase.dll".as_ptr().cast());
+            let routine = GetProcAddress(library, c"CtrlRoutine".as_ptr().cast());
+            let routine = routine.expect("every Windows has it");
+            let routine = std::mem::transmute::<_, Routine>(routine);
+            let event = CTRL_BREAK_EVENT as usize as *const core::ffi::c_void;
+            let process = OpenProcess(PROCESS_ALL_ACCESS, 0, id);
+            let thread = CreateRemoteThread(
+                process,
+                std::ptr::null(),
+                0,
+                Some(routine),
+                event,
+                0,
+                std::ptr::null_mut(),
+            );
+            assert!(!thread.is_null(), "{}", std::io::Error::last_os_error());
+            CloseHandle(thread);
+            CloseHandle(process);
+        }
     }
 
     pub fn kill(id: u32) {
