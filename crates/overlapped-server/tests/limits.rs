@@ -3,6 +3,7 @@
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
+#[cfg(unix)]
 use std::process::{Command, Stdio};
 use std::time::Duration;
 

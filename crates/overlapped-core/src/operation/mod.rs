@@ -149,6 +149,7 @@ impl Segment {
     }
 
     /// The part behind the first `skip` bytes.
+    #[cfg(target_os = "linux")]
     pub(crate) fn after(self, skip: usize) -> Self {
         debug_assert!(skip <= self.len);
         Segment {
@@ -398,6 +399,7 @@ impl Header {
         self.segments.iter().map(|segment| segment.len).sum()
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn add_bytes(&mut self, bytes: usize) {
         self.bytes += bytes;
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
+#[allow(unused_imports, reason = "as above")]
 pub use system::{Signal, group, signal};
 
 /// After this long something hangs.
@@ -380,7 +381,8 @@ mod system {
             let library = GetModuleHandleA(c"kernelbase.dll".as_ptr().cast());
             let routine = GetProcAddress(library, c"CtrlRoutine".as_ptr().cast());
             let routine = routine.expect("every Windows has it");
-            let routine = std::mem::transmute::<_, Routine>(routine);
+            let routine =
+                std::mem::transmute::<unsafe extern "system" fn() -> isize, Routine>(routine);
             let event = CTRL_BREAK_EVENT as usize as *const core::ffi::c_void;
             let process = OpenProcess(PROCESS_ALL_ACCESS, 0, id);
             let thread = CreateRemoteThread(

@@ -43,7 +43,7 @@ macro_rules! on_every_engine {
                 }
             })*
         }
-        #[cfg(feature = "sim")]
+        #[cfg(all(feature = "sim", target_os = "linux"))]
         mod on_sim {
             $(#[test] fn $test() { $crate::world::Sim::with_seeds(|world| super::$test(world)); })*
         }
