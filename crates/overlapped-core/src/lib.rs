@@ -22,7 +22,6 @@ mod file;
 #[cfg(target_os = "linux")]
 mod open;
 mod operation;
-#[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
 mod port;
@@ -31,6 +30,8 @@ mod port;
 mod port {
     pub(crate) mod limited;
     pub(crate) mod timers;
+
+    pub(crate) use crate::engine::iocp::PortInner;
 }
 mod ready;
 #[cfg(target_os = "linux")]
@@ -55,7 +56,6 @@ pub use operation::{
     Header, Kind, Operation, OperationList, Outcome, Refused, Segment, ShutdownHow, Token,
 };
 pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
-#[cfg(target_os = "linux")]
 pub use pool::{PoolStats, PooledBuffer};
 #[cfg(target_os = "linux")]
 pub use port::Port;
@@ -123,7 +123,6 @@ pub struct Stats {
     /// Operations with files.
     pub files: FileStats,
     /// Receive buffers.
-    #[cfg(target_os = "linux")]
     pub pool: PoolStats,
     /// The queue's counts.
     pub queue: QueueStats,

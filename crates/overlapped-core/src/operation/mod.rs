@@ -33,7 +33,6 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::endpoint::Endpoint;
-#[cfg(target_os = "linux")]
 use crate::pool::PooledBuffer;
 #[cfg(any(target_os = "linux", windows))]
 use crate::port::timers::{Beat, Key};
@@ -177,7 +176,6 @@ pub struct Header {
     /// Keeps the socket, and what the face associated with it, until the packet is out.
     owner: Option<Arc<dyn Any + Send + Sync>>,
     /// What a receive from the pool brought.
-    #[cfg(target_os = "linux")]
     pooled: PooledBuffer,
     extra: Option<Box<Extra>>,
 }
@@ -225,7 +223,6 @@ impl Header {
             segments: SmallVec::new(),
             id: 0,
             owner: None,
-            #[cfg(target_os = "linux")]
             pooled: PooledBuffer::NONE,
             extra: None,
         }
@@ -329,12 +326,10 @@ impl Header {
     }
 
     /// What a receive from the port's pool brought.
-    #[cfg(target_os = "linux")]
     pub fn take_pooled(&mut self) -> Option<PooledBuffer> {
         self.pooled.take()
     }
 
-    #[cfg(target_os = "linux")]
     pub(crate) fn set_pooled(&mut self, buffer: PooledBuffer) {
         self.pooled = buffer;
     }

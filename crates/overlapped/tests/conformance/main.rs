@@ -28,7 +28,6 @@ mod io_transfer;
 mod pk_packet;
 mod po_port;
 mod pq_post;
-#[cfg(target_os = "linux")]
 mod rp_pool;
 mod sk_direct;
 mod tm_time;

@@ -9,15 +9,17 @@
 
 use std::cell::UnsafeCell;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::windows::io::{AsRawSocket, OwnedSocket};
 use std::ptr::{NonNull, null, null_mut};
 
 use smallvec::SmallVec;
 use windows_sys::Win32::Networking::WinSock::{
-    LPFN_ACCEPTEX, LPFN_CONNECTEX, MSG_PEEK, SIO_GET_EXTENSION_FUNCTION_POINTER,
+    FIONBIO, LPFN_ACCEPTEX, LPFN_CONNECTEX, MSG_PEEK, SIO_GET_EXTENSION_FUNCTION_POINTER,
     SO_UPDATE_ACCEPT_CONTEXT, SO_UPDATE_CONNECT_CONTEXT, SOCKADDR, SOCKADDR_STORAGE, SOCKET,
-    SOL_SOCKET, WSA_IO_PENDING, WSABUF, WSAEMSGSIZE, WSAGetLastError, WSAID_ACCEPTEX,
-    WSAID_CONNECTEX, WSAIoctl, WSARecv, WSARecvFrom, WSASend, WSASendTo, connect, setsockopt,
+    SOCKET_ERROR, SOL_SOCKET, WSA_IO_PENDING, WSABUF, WSAEMSGSIZE, WSAEWOULDBLOCK, WSAGetLastError,
+    WSAID_ACCEPTEX, WSAID_CONNECTEX, WSAIoctl, WSARecv, WSARecvFrom, WSASend, WSASendTo, connect,
+    ioctlsocket, recv, setsockopt,
 };
 use windows_sys::Win32::System::IO::OVERLAPPED;
 use windows_sys::core::GUID;
@@ -112,7 +114,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
     let (mut bytes, mut flags) = (0, 0);
     // The system copies the arrays of buffers and the addresses before the calls return (PK-11).
     match kind {
-        Kind::Recv | Kind::RecvZero => {
+        Kind::Recv | Kind::RecvZero | Kind::RecvPooled => {
             let mut buffers = buffers(operation);
             if datagrams {
                 buffers.push(sink());
@@ -444,6 +446,33 @@ fn set_option(socket: SOCKET, option: i32, value: &[u8]) -> Result<(), Status> {
     match unsafe { setsockopt(socket, SOL_SOCKET, option, value.as_ptr(), length) } {
         0 => Ok(()),
         _ => Err(status::of_last_call()),
+    }
+}
+
+// ---- receives from the pool --------------------------------------------------------------------
+
+/// From now on calls that are not overlapped do not wait; whether this worked. The others pend as
+/// before (IO-1).
+pub(super) fn make_nonblocking(socket: SOCKET) -> bool {
+    let mut on = 1;
+    // SAFETY: the value lives for the call.
+    unsafe { ioctlsocket(socket, FIONBIO, &mut on) == 0 }
+}
+
+/// Receives what is there now, on a socket that does not wait. `None`: nothing is.
+pub(super) fn receive_now(
+    socket: SOCKET,
+    room: &mut [MaybeUninit<u8>],
+) -> Result<Option<usize>, Status> {
+    let length = i32::try_from(room.len()).unwrap_or(i32::MAX);
+    // SAFETY: the room is as long as it says, and the system only writes to it.
+    match unsafe { recv(socket, room.as_mut_ptr().cast(), length, 0) } {
+        // SAFETY: no pointers are involved.
+        SOCKET_ERROR => match unsafe { WSAGetLastError() } {
+            WSAEWOULDBLOCK => Ok(None),
+            error => Err(Status::from_win32(error as u32)),
+        },
+        bytes => Ok(usize::try_from(bytes).ok()),
     }
 }
 

@@ -37,5 +37,9 @@ mod status;
 
 pub(crate) use overlapped::{Overlapped, Scratch};
 pub use port::Port;
+pub(crate) use port::PortInner;
 pub use socket::Socket;
 pub(crate) use socket::SocketState;
+
+/// Sockets that await a buffer of the pool.
+pub(crate) type Parked = std::collections::VecDeque<std::sync::Arc<SocketState>>;

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
+use overlapped_queue::Fifo;
 use smallvec::SmallVec;
 use windows_sys::Win32::Foundation::{
     CloseHandle, FALSE, GetLastError, HANDLE, INVALID_HANDLE_VALUE, WAIT_TIMEOUT,
@@ -18,10 +19,12 @@ use windows_sys::Win32::System::IO::{
 };
 use windows_sys::Win32::System::Threading::INFINITE;
 
+use super::Parked;
 use super::clock::{Clock, nanoseconds};
 use super::socket::{Socket, SocketState};
 use crate::endpoint::Endpoint;
 use crate::operation::{Header, Operation, OperationList};
+use crate::pool::Pool;
 use crate::port::limited::Limited;
 use crate::port::timers::{self, Beat, Due, Key};
 use crate::{GetError, Options, QueueStats, Refused, Stats, Status, Token};
@@ -45,6 +48,7 @@ pub(crate) struct PortInner {
     /// Those that there are, for the end of the port.
     known: Mutex<HashMap<u64, Weak<SocketState>>>,
     clock: Arc<Clock>,
+    pool: Pool,
     linger_for: Duration,
 }
 
@@ -94,6 +98,7 @@ impl Port {
             sockets: Limited::new(options.max_sockets),
             known: Mutex::default(),
             clock: Clock::new(),
+            pool: Pool::new(options.pool_limit),
             linger_for: options.linger,
         };
         Ok(Port {
@@ -237,6 +242,7 @@ impl Port {
             return;
         }
         let due: Vec<Due> = inner.clock.end().collect();
+        drop(inner.pool.end());
         inner.stop_a_waiter();
         let mut left = OperationList::new();
         while inner.in_flight.load(SeqCst) > 0 {
@@ -274,6 +280,7 @@ impl Port {
             sockets: inner.sockets.count(),
             timers: inner.clock.timers.len(),
             files: crate::FileStats::default(),
+            pool: inner.pool.stats(),
             queue,
         }
     }
@@ -430,21 +437,42 @@ impl PortInner {
                 // SAFETY: the address is that of an operation whose memory was given up when it
                 // was started or posted, and the kernel is done with it.
                 let operation = unsafe { Operation::from_raw(header) };
-                into.push(self.landed(operation, entry.dwNumberOfBytesTransferred as usize));
+                let bytes = entry.dwNumberOfBytesTransferred as usize;
+                if let Some(operation) = self.landed(operation, bytes) {
+                    into.push(operation);
+                }
             }
         }
         Ok(true)
     }
 
-    /// An operation has come back with its packet.
-    fn landed(&self, mut operation: Operation, bytes: usize) -> Operation {
+    /// An operation has come back with its packet, and is over or not.
+    fn landed(&self, mut operation: Operation, bytes: usize) -> Option<Operation> {
         if let Some(socket) = operation.overlapped.socket.take() {
             let status = operation.overlapped.status();
-            socket.land(&mut operation, status, bytes);
+            operation = socket.land(operation, status, bytes)?;
             self.lift_deadline(&mut operation);
         }
         self.arrive();
-        operation
+        Some(operation)
+    }
+
+    // ---- the pool ------------------------------------------------------------------------------
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Sockets for which there are buffers now go on.
+    pub(crate) fn push_all(&self, unparked: &mut Parked) {
+        while let Some(socket) = unparked.pop() {
+            socket.go_on(unparked);
+        }
+    }
+
+    /// There is no fork.
+    pub(crate) fn is_forked(&self) -> bool {
+        false
     }
 
     /// How many packets are queued; 0 if the system does not say.

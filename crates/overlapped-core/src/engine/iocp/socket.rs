@@ -6,6 +6,7 @@ use std::ptr::null_mut;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use overlapped_queue::Fifo;
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock::{
     SD_SEND, SIO_UDP_CONNRESET, SO_PROTOCOL_INFOW, SOCKET, SOL_SOCKET, WSAIoctl, WSAPROTOCOL_INFOW,
@@ -14,11 +15,15 @@ use windows_sys::Win32::Networking::WinSock::{
 use windows_sys::Win32::Storage::FileSystem::SetFileCompletionNotificationModes;
 use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 
+use super::Parked;
 use super::calls::{self, Issued, Local};
 use super::port::PortInner;
 use super::status;
 use crate::endpoint::Endpoint;
-use crate::operation::{Kind, Operation, OperationList, Outcome, Refused, ShutdownHow, Token};
+use crate::operation::{
+    Header, Kind, Operation, OperationList, Outcome, Refused, ShutdownHow, Token,
+};
+use crate::pool::{Size, Taken};
 use crate::port::timers::{Due, Key};
 use crate::{Address, Status};
 
@@ -71,6 +76,26 @@ struct Guarded {
     flights: Vec<Flight>,
     /// Disconnects that wait for the sends before them.
     disconnects: OperationList,
+    /// A receive from the pool is the last of the receives that the system has, or is late.
+    pooled: bool,
+    /// That receive, when its data is there and no buffer is.
+    late: Option<Operation>,
+    /// Receives that were started after it.
+    receives: OperationList,
+    /// The pool knows that a buffer is awaited here.
+    parked: bool,
+    /// How large the next buffer is to be.
+    size: Size,
+    /// The system was told that calls of its own must not wait.
+    nonblocking: bool,
+}
+
+/// What became of an operation that was to be given to the system.
+enum Launched {
+    Flying,
+    /// It has ended, and no packet of the system's will come.
+    Ended(Operation),
+    Refused(Status, Operation),
 }
 
 /// One operation that the system has.
@@ -167,14 +192,34 @@ impl Guarded {
         done
     }
 
-    /// Ends the disconnects that `wanted` accepts.
-    fn end_disconnects(&mut self, why: Status, wanted: impl Fn(u64) -> bool) -> OperationList {
+    /// Ends those operations that the system does not have and `wanted` accepts.
+    fn end_held(&mut self, why: Status, wanted: impl Fn(&Header) -> bool) -> OperationList {
         let mut ended = OperationList::new();
-        while let Some(mut operation) = self.disconnects.remove(|header| wanted(header.id())) {
+        let late = self.late.take_if(|late| wanted(late)).into_iter();
+        let receives = std::iter::from_fn(|| self.receives.remove(&wanted));
+        let disconnects = std::iter::from_fn(|| self.disconnects.remove(&wanted));
+        for mut operation in late.chain(receives).chain(disconnects) {
             operation.finish(why, 0);
             ended.push(operation);
         }
         ended
+    }
+
+    /// Takes out what the system does not have.
+    fn take_held(&mut self) -> OperationList {
+        self.end_held(Status::CANCELLED, |_| true)
+    }
+
+    /// Notes an operation that is about to be given to the system.
+    fn board(&mut self, flight: Flight) {
+        let place = self
+            .flights
+            .partition_point(|other| other.number < flight.number);
+        self.flights.insert(place, flight);
+    }
+
+    fn unboard(&mut self, number: u64) -> Option<Flight> {
+        self.place(number).map(|place| self.flights.remove(place))
     }
 
     fn is_sending(&self) -> bool {
@@ -255,6 +300,12 @@ impl SocketState {
                 next: 0,
                 flights: Vec::new(),
                 disconnects: OperationList::new(),
+                pooled: false,
+                late: None,
+                receives: OperationList::new(),
+                parked: false,
+                size: Size::FIRST,
+                nonblocking: false,
             }),
         }))
     }
@@ -291,8 +342,53 @@ impl SocketState {
             guarded.skips = skip_on_success(socket);
         }
         operation.set_id(number);
+        let pending = Outcome::Pending(Token {
+            socket: self.number,
+            operation: number,
+        });
         if kind == Kind::Disconnect {
             return self.disconnect(guarded, socket, operation, direct);
+        }
+        if guarded.pooled && is_receive(kind) {
+            guarded.receives.push(operation);
+            return Ok(pending);
+        }
+        let mut unparked = Parked::default();
+        let launched = self.launch(&mut guarded, socket, operation, &mut unparked);
+        if kind == Kind::RecvPooled && !matches!(launched, Launched::Flying) {
+            guarded.pooled = false;
+        }
+        drop(guarded);
+        self.port.push_all(&mut unparked);
+        match launched {
+            Launched::Flying => Ok(pending),
+            Launched::Ended(mut operation) if direct => {
+                self.port.lift_deadline(&mut operation);
+                self.port.arrive();
+                Ok(Outcome::Done(operation))
+            }
+            Launched::Ended(operation) => {
+                self.queue_all(OperationList::from_iter([operation]));
+                Ok(pending)
+            }
+            Launched::Refused(status, operation) => Err(self.refused(operation, status)),
+        }
+    }
+
+    /// Gives an operation to the system.
+    fn launch(
+        self: &Arc<Self>,
+        guarded: &mut Guarded,
+        socket: SOCKET,
+        mut operation: Operation,
+        unparked: &mut Parked,
+    ) -> Launched {
+        let (kind, number) = (operation.kind(), operation.id());
+        if kind == Kind::RecvPooled && !guarded.nonblocking {
+            guarded.nonblocking = calls::make_nonblocking(socket);
+            if !guarded.nonblocking {
+                return Launched::Refused(Status::NOT_SUPPORTED, operation);
+            }
         }
         operation.overlapped.reset();
         operation.overlapped.socket = Some(self.clone());
@@ -302,53 +398,43 @@ impl SocketState {
             family: self.family,
         };
         let header = operation.into_raw();
-        guarded.flights.push(Flight {
+        guarded.board(Flight {
             number,
             address: header.as_ptr() as usize,
             kind,
             ending: None,
         });
+        guarded.pooled |= kind == Kind::RecvPooled;
         // SAFETY: the socket is open while the lock is held; the memory was just given up, and is
         // taken back in the cases that allow it, or else with its packet.
         let issued = unsafe { calls::issue(&local, header) };
-        let pending = Outcome::Pending(Token {
-            socket: self.number,
-            operation: number,
-        });
-        match issued {
-            Ok(issued) => {
-                if kind == Kind::Connect && self.nature == Nature::Stream {
-                    guarded.phase = Phase::Connecting;
+        if issued.is_ok() && kind == Kind::Connect && self.nature == Nature::Stream {
+            guarded.phase = Phase::Connecting;
+        }
+        let ended = match issued {
+            Ok(Issued::Pending) => return Launched::Flying,
+            Ok(Issued::AtOnce(..)) if !guarded.skips => return Launched::Flying,
+            Ok(Issued::AtOnce(status, bytes)) => Ok((status, bytes as usize)),
+            Ok(Issued::Ended(status)) => Ok((status, 0)),
+            Err(status) => Err(status),
+        };
+        guarded.unboard(number);
+        // SAFETY: the call failed, or no packet will come: the system is done with it.
+        let mut operation = unsafe { Operation::from_raw(header) };
+        operation.overlapped.socket = None;
+        match ended {
+            Ok((status, bytes)) => {
+                match self.arrived(guarded, None, operation, status, bytes, unparked) {
+                    Some(operation) => Launched::Ended(operation),
+                    None => Launched::Flying,
                 }
-                let (status, bytes) = match issued {
-                    Issued::Pending => return Ok(pending),
-                    Issued::AtOnce(..) if !guarded.skips => return Ok(pending),
-                    Issued::AtOnce(status, bytes) => (status, bytes),
-                    Issued::Ended(status) => (status, 0),
-                };
-                // SAFETY: no packet will come, so the system is done with it.
-                let mut operation = unsafe { Operation::from_raw(header) };
-                guarded.flights.pop();
-                self.settle(&mut guarded, None, &mut operation, status, bytes as usize);
-                drop(guarded);
-                operation.overlapped.socket = None;
-                self.port.lift_deadline(&mut operation);
-                if direct {
-                    self.port.arrive();
-                    return Ok(Outcome::Done(operation));
-                }
-                self.port.queue_surely(operation);
-                Ok(pending)
             }
-            Err(mut status) => {
-                guarded.flights.pop();
-                if self.nature == Nature::Stream {
-                    status = guarded.note_failure(status);
-                }
-                drop(guarded);
-                // SAFETY: the call failed, so the system has not kept the address.
-                let operation = unsafe { Operation::from_raw(header) };
-                Err(self.refused(operation, status))
+            Err(status) => {
+                let status = match self.nature {
+                    Nature::Stream => guarded.note_failure(status),
+                    Nature::Datagram => status,
+                };
+                Launched::Refused(status, operation)
             }
         }
     }
@@ -417,14 +503,17 @@ impl SocketState {
         if let Some(status) = guarded.broken {
             return Err(status);
         }
-        let receives = matches!(kind, Kind::Recv | Kind::RecvZero | Kind::RecvFrom);
+        let receives = is_receive(kind);
         let sends = matches!(kind, Kind::Send | Kind::SendTo);
         match (self.nature, kind) {
-            (Nature::Stream, Kind::RecvFrom | Kind::SendTo) => Err(Status::NOT_SUPPORTED),
-            (Nature::Stream, Kind::Recv | Kind::RecvZero | Kind::Send | Kind::Disconnect)
-            | (Nature::Datagram, Kind::Send)
+            (Nature::Stream, Kind::RecvFrom | Kind::SendTo)
+            | (Nature::Datagram, Kind::RecvPooled) => Err(Status::NOT_SUPPORTED),
+            (Nature::Stream, Kind::Send | Kind::Disconnect) | (Nature::Datagram, Kind::Send)
                 if phase != Phase::Connected =>
             {
+                Err(Status::INVALID_CONNECTION)
+            }
+            (Nature::Stream, _) if receives && phase != Phase::Connected => {
                 Err(Status::INVALID_CONNECTION)
             }
             _ if receives && guarded.recv_shut => Err(Status::PIPE_DISCONNECTED),
@@ -445,24 +534,164 @@ impl SocketState {
 
     // ---- ending --------------------------------------------------------------------------------
 
-    /// The packet of an operation was taken.
-    pub(super) fn land(&self, operation: &mut Operation, status: Status, bytes: usize) {
+    /// The packet of an operation was taken. The operation comes back, unless it is not over yet.
+    pub(super) fn land(
+        self: &Arc<Self>,
+        operation: Operation,
+        status: Status,
+        bytes: usize,
+    ) -> Option<Operation> {
         let mut guarded = self.lock();
-        let place = guarded.place(operation.id());
-        let flight = guarded
-            .flights
-            .remove(place.expect("what lands was in flight"));
-        self.settle(&mut guarded, flight.ending, operation, status, bytes);
+        let flight = guarded.unboard(operation.id());
+        let ending = flight.expect("what lands was in flight").ending;
+        let mut unparked = Parked::default();
+        let receives_pooled = operation.kind() == Kind::RecvPooled;
+        let landed = self.arrived(
+            &mut guarded,
+            ending,
+            operation,
+            status,
+            bytes,
+            &mut unparked,
+        );
+        let mut ended = guarded.disconnected();
+        if receives_pooled && landed.is_some() {
+            self.launch_receives(&mut guarded, &mut ended, &mut unparked);
+        }
         let (mut open, mut linger) = (None, None);
         if guarded.closed && !guarded.is_sending() {
             (open, linger) = (guarded.open.take(), guarded.linger.take());
         }
-        let disconnected = guarded.disconnected();
         drop(guarded);
         drop(open);
-        self.queue_all(disconnected);
+        self.queue_all(ended);
+        self.port.push_all(&mut unparked);
         if let Some(linger) = linger {
             self.port.unschedule(linger);
+        }
+        landed
+    }
+
+    /// The system has done its part of an operation. It is over, unless it awaits a buffer, or has
+    /// found no data.
+    fn arrived(
+        self: &Arc<Self>,
+        guarded: &mut Guarded,
+        ending: Option<Status>,
+        mut operation: Operation,
+        status: Status,
+        bytes: usize,
+        unparked: &mut Parked,
+    ) -> Option<Operation> {
+        if operation.kind() == Kind::RecvPooled && status.is_success() {
+            return self.fetch(guarded, operation, unparked);
+        }
+        self.settle(guarded, ending, &mut operation, status, bytes);
+        Some(operation)
+    }
+
+    /// Receives what is there into a buffer of the pool.
+    fn fetch(
+        self: &Arc<Self>,
+        guarded: &mut Guarded,
+        mut operation: Operation,
+        unparked: &mut Parked,
+    ) -> Option<Operation> {
+        let socket = match guarded.raw() {
+            Some(socket) if !guarded.closed => socket,
+            _ => {
+                operation.finish(guarded.status_of_close(), 0);
+                return Some(operation);
+            }
+        };
+        let pool = self.port.pool();
+        let enlist = !guarded.parked;
+        let taken = pool.take(&self.port, guarded.size, |parked| {
+            if enlist {
+                parked.push(self.clone());
+            }
+        });
+        let mut buffer = match taken {
+            Taken::Buffer(buffer) => buffer,
+            Taken::Parked => {
+                guarded.parked = true;
+                guarded.late = Some(operation);
+                return None;
+            }
+            Taken::NoMemory => {
+                operation.finish(Status::INSUFFICIENT_RESOURCES, 0);
+                return Some(operation);
+            }
+        };
+        let (status, bytes) = match calls::receive_now(socket, buffer.room()) {
+            Ok(Some(bytes)) => (Status::SUCCESS, bytes),
+            // Somebody else was faster.
+            Ok(None) => {
+                pool.put(buffer, unparked);
+                return match self.launch(guarded, socket, operation, unparked) {
+                    Launched::Flying => None,
+                    Launched::Ended(operation) => Some(operation),
+                    Launched::Refused(status, mut operation) => {
+                        operation.finish(status, 0);
+                        Some(operation)
+                    }
+                };
+            }
+            Err(status) => (guarded.note_failure(status), 0),
+        };
+        if bytes > 0 {
+            guarded.size = buffer.size().after(bytes);
+            // SAFETY: the system has just written them.
+            unsafe { buffer.filled(bytes) };
+            operation.set_pooled(buffer);
+        } else {
+            pool.put(buffer, unparked);
+        }
+        operation.finish(status, bytes);
+        Some(operation)
+    }
+
+    /// A buffer of the pool has come back, and this socket is the first that awaits one.
+    pub(super) fn go_on(self: &Arc<Self>, unparked: &mut Parked) {
+        let mut guarded = self.lock();
+        guarded.parked = false;
+        let mut ended = OperationList::new();
+        if let Some(late) = guarded.late.take()
+            && let Some(operation) = self.fetch(&mut guarded, late, unparked)
+        {
+            ended.push(operation);
+            self.launch_receives(&mut guarded, &mut ended, unparked);
+        }
+        drop(guarded);
+        self.queue_all(ended);
+        // It may have had no use for the buffer any more.
+        self.port.pool().pass_on(unparked);
+    }
+
+    /// The receive from the pool is over: those behind it go to the system, up to the next such.
+    fn launch_receives(
+        self: &Arc<Self>,
+        guarded: &mut Guarded,
+        ended: &mut OperationList,
+        unparked: &mut Parked,
+    ) {
+        guarded.pooled = false;
+        while !guarded.pooled
+            && let Some(socket) = guarded.raw()
+            && let Some(operation) = guarded.receives.pop()
+        {
+            let pooled = operation.kind() == Kind::RecvPooled;
+            match self.launch(guarded, socket, operation, unparked) {
+                Launched::Flying => continue,
+                Launched::Ended(operation) => ended.push(operation),
+                Launched::Refused(status, mut operation) => {
+                    operation.finish(status, 0);
+                    ended.push(operation);
+                }
+            }
+            if pooled {
+                guarded.pooled = false;
+            }
         }
     }
 
@@ -543,23 +772,39 @@ impl SocketState {
     }
 
     /// Ends one operation, or asks the system to; whether it will end.
-    pub(super) fn end_one(&self, number: u64, why: Status) -> bool {
+    pub(super) fn end_one(self: &Arc<Self>, number: u64, why: Status) -> bool {
         let mut guarded = self.lock();
         if let Some(place) = guarded.place(number) {
             return guarded.ask(place, why);
         }
-        let ended = guarded.end_disconnects(why, |id| id == number);
+        let ended = guarded.end_held(why, |operation| operation.id() == number);
+        self.after_held(guarded, ended) > 0
+    }
+
+    /// Queues what has ended without the system, and starts what waited for it; how many ended.
+    fn after_held(
+        self: &Arc<Self>,
+        mut guarded: MutexGuard<'_, Guarded>,
+        mut ended: OperationList,
+    ) -> usize {
+        let count = ended.len();
+        let mut unparked = Parked::default();
+        let flies = |flight: &Flight| flight.kind == Kind::RecvPooled;
+        if guarded.pooled && guarded.late.is_none() && !guarded.flights.iter().any(flies) {
+            self.launch_receives(&mut guarded, &mut ended, &mut unparked);
+        }
         drop(guarded);
-        self.queue_all(ended) > 0
+        self.queue_all(ended);
+        self.port.push_all(&mut unparked);
+        count
     }
 
     /// Cancels all that is under way; how many operations will end.
-    fn cancel_all(&self) -> usize {
+    fn cancel_all(self: &Arc<Self>) -> usize {
         let mut guarded = self.lock();
         let asked = guarded.ask_all(Status::CANCELLED, |_| true);
-        let ended = guarded.end_disconnects(Status::CANCELLED, |_| true);
-        drop(guarded);
-        asked + self.queue_all(ended)
+        let ended = guarded.end_held(Status::CANCELLED, |_| true);
+        asked + self.after_held(guarded, ended)
     }
 
     /// The port has ended, and takes the operations' memory back.
@@ -571,13 +816,13 @@ impl SocketState {
         } else {
             None
         };
-        let mut ended = std::mem::take(&mut guarded.disconnects);
+        let mut held = guarded.take_held();
         drop(guarded);
         drop(open);
-        for _ in 0..ended.len() {
+        for _ in 0..held.len() {
             self.port.arrive();
         }
-        left.append(&mut ended);
+        left.append(&mut held);
     }
 
     /// Ends receives and accepts at once; sends that are under way may go out until the port's
@@ -589,6 +834,7 @@ impl SocketState {
         }
         let why = guarded.status_of_close();
         guarded.ask_all(why, |kind| !kind.is_send_side() || kind == Kind::Connect);
+        let receives = guarded.end_held(why, |operation| is_receive(operation.kind()));
         let socket = guarded.raw();
         let linger = guarded.is_sending() && guarded.phase == Phase::Connected;
         let due = Due::Linger(Arc::downgrade(self));
@@ -601,9 +847,12 @@ impl SocketState {
                 // its packet.
                 let _ = guarded.shut_sending(socket);
             }
+            drop(guarded);
+            self.queue_all(receives);
             return;
         }
         drop(guarded);
+        self.queue_all(receives);
         self.abort(why);
     }
 
@@ -616,7 +865,7 @@ impl SocketState {
     fn abort(&self, why: Status) {
         let mut guarded = self.lock();
         guarded.ask_all(why, |_| true);
-        let ended = guarded.end_disconnects(why, |_| true);
+        let ended = guarded.end_held(why, |_| true);
         let open = guarded.open.take();
         drop(guarded);
         drop(open);
@@ -648,6 +897,13 @@ impl SocketState {
             _ => Err(Status::INVALID_HANDLE),
         }
     }
+}
+
+fn is_receive(kind: Kind) -> bool {
+    matches!(
+        kind,
+        Kind::Recv | Kind::RecvPooled | Kind::RecvZero | Kind::RecvFrom
+    )
 }
 
 /// What kind of socket it is, and of which address family.
