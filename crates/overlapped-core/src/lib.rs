@@ -21,18 +21,18 @@ mod engine;
 mod file;
 #[cfg(target_os = "linux")]
 mod open;
-#[cfg_attr(
-    windows,
-    expect(
-        dead_code,
-        reason = "the skeleton does not perform every operation yet"
-    )
-)]
 mod operation;
-#[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
 mod port;
+/// What the port of Windows has in common with the other.
+#[cfg(windows)]
+mod port {
+    pub(crate) mod limited;
+    pub(crate) mod timers;
+
+    pub(crate) use crate::engine::iocp::PortInner;
+}
 mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
@@ -60,7 +60,6 @@ pub use operation::{
     Header, Kind, Operation, OperationList, Outcome, Refused, Segment, ShutdownHow, Token,
 };
 pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
-#[cfg(target_os = "linux")]
 pub use pool::{PoolStats, PooledBuffer};
 #[cfg(target_os = "linux")]
 pub use port::Port;
@@ -171,7 +170,6 @@ pub struct Stats {
     /// Operations with files.
     pub files: FileStats,
     /// Receive buffers.
-    #[cfg(target_os = "linux")]
     pub pool: PoolStats,
     /// The queue's counts.
     pub queue: QueueStats,

@@ -100,11 +100,11 @@ pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
 pub use overlapped_core::{
-    Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, QueueStats, Stats, Status,
-    WakePolicy,
+    Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, PoolStats, PooledBuffer,
+    QueueStats, Stats, Status, WakePolicy,
 };
 #[cfg(target_os = "linux")]
-pub use overlapped_core::{Interest, OpenOptions, PoolStats, PooledBuffer, Ready};
+pub use overlapped_core::{Interest, OpenOptions, Ready};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort};
 pub use socket::{Socket, Started};

@@ -68,7 +68,6 @@ impl<T> Memory<T> {
             }
             // Refused before they come here; there is no room to receive into.
             (Bytes::Receive, Buffer::Shared(_) | Buffer::Static(_)) => header.prepare(kind, []),
-            #[cfg(target_os = "linux")]
             (Bytes::Receive, Buffer::Pooled(_)) => header.prepare(kind, []),
             (Bytes::Send, buffer) => header.prepare(kind, contents(buffer)),
         }
@@ -89,7 +88,6 @@ impl<T> Memory<T> {
 
     /// After the packet: makes what a receive brought the buffer's content.
     pub(crate) fn settle(&mut self) {
-        #[cfg(target_os = "linux")]
         if self.header.kind() == Kind::RecvPooled {
             let received = self.header.take_pooled();
             self.buffer = received.map_or_else(Buffer::default, Buffer::Pooled);
@@ -111,7 +109,6 @@ impl<T> Memory<T> {
             Buffer::Vec(vec) => fill(vec, &mut left),
             Buffer::Vectored(pieces) => pieces.iter_mut().for_each(|piece| fill(piece, &mut left)),
             Buffer::Aligned(bytes) => bytes.set_len(left.min(bytes.capacity())),
-            #[cfg(target_os = "linux")]
             Buffer::Pooled(_) => {}
             Buffer::Shared(_) | Buffer::Static(_) => {}
         }

@@ -62,7 +62,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// the peer has finished (IO-3, IO-8). The buffer is filled from its beginning up to its
     /// capacity.
     ///
-    /// On a datagram socket (Linux) it gets one datagram, as `recv_from` says;
+    /// On a datagram socket it gets one datagram, as [`recv_from`](Socket::recv_from) says;
     /// from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
     /// (IO-19). Descriptors that come with a Unix socket's bytes are closed (FD-4); `recv_with_descriptors`
     /// is for those.
@@ -126,7 +126,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// Receives one datagram, with its sender's address
     /// ([`peer_addr`](Operation::peer_addr)); [`recv`](Socket::recv) does without. Several receives
     /// get one datagram each, in the order in which they were started (IO-5). A datagram of no
-    /// bytes is a success with 0 bytes, and no end. (Linux.)
+    /// bytes is a success with 0 bytes, and no end.
     ///
     /// One that is longer than the buffer fills it and loses the rest: its packet has the status
     /// [`Status::BUFFER_OVERFLOW`], which is a failure, and in its byte count what was copied; the
@@ -155,7 +155,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(target_os = "linux")]
     pub fn recv_from(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
         if operation.buffer().capacity() == 0 {
             return Err(refused(
@@ -170,7 +169,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Sends the buffer's bytes as one datagram to `to`: completes when it is with the system,
     /// whatever becomes of it, or fails. One that is too long fails with
-    /// [`Status::INVALID_BUFFER_SIZE`] in its packet. (Linux.)
+    /// [`Status::INVALID_BUFFER_SIZE`] in its packet.
     ///
     /// While the socket's own buffer is full it waits. A Unix socket whose queue is full makes it
     /// fail with [`Status::INSUFFICIENT_RESOURCES`], since the system tells nobody when there is
@@ -194,7 +193,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(target_os = "linux")]
     pub fn send_to(
         &self,
         mut operation: Operation<T>,
@@ -393,7 +391,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Sends all of the buffer's bytes: completes when they are with the system, or fails (IO-7).
     ///
-    /// What the system can take is taken before this returns. On a datagram socket (Linux) it is one
+    /// What the system can take is taken before this returns. On a datagram socket it is one
     /// datagram to the peer; to a pipe whose reader has gone it fails with
     /// [`Status::PIPE_BROKEN`] and raises no signal.
     ///
@@ -609,12 +607,12 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// Says what the socket is, if it is not one for such an operation, and what is wrong with
     /// descriptors that cannot be passed.
     fn explain(&self, mut refused: Refused<T>) -> Refused<T> {
-        #[cfg(target_os = "linux")]
         match (refused.status, refused.operation.memory.header.kind()) {
             (Status::NOT_SUPPORTED, kind) => {
                 let text = self.associated.socket.describe(kind);
                 refused.error = io::Error::new(io::ErrorKind::Unsupported, text);
             }
+            #[cfg(target_os = "linux")]
             (Status::INVALID_PARAMETER, Kind::SendWithDescriptors) => {
                 let header = &refused.operation.memory.header;
                 let text = if header.unsent_descriptors().len() > MOST_DESCRIPTORS {
@@ -626,8 +624,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
             }
             _ => {}
         }
-        #[cfg(not(target_os = "linux"))]
-        let _ = &mut refused;
         refused
     }
 
@@ -700,7 +696,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Errors
     ///
     /// As there.
-    #[cfg(target_os = "linux")]
     pub fn into_udp_socket(self) -> Result<std::net::UdpSocket, Self> {
         self.into_std()
     }
@@ -808,12 +803,11 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Whether a receive fails with [`Status::CONNECTION_RESET`] when a datagram that was sent has
     /// found nobody (IO-13), as the model wants it and as it is at first; `SIO_UDP_CONNRESET` of
-    /// Windows. On a server with many clients that is often only noise. (Linux.)
+    /// Windows. On a server with many clients that is often only noise.
     ///
     /// # Errors
     ///
     /// `Unsupported` for what is no datagram socket; when the socket is closed.
-    #[cfg(target_os = "linux")]
     pub fn set_reports_unreachable(&self, on: bool) -> io::Result<()> {
         self.associated.socket.set_sent_back(on)
     }

@@ -28,10 +28,18 @@
 //! called. So each socket keeps the addresses of what is in flight, by a number that is never used
 //! twice; an entry is removed when its packet is taken, under the lock that a cancel holds.
 
+mod calls;
+mod clock;
 mod overlapped;
 mod port;
 mod socket;
+mod status;
 
-pub(crate) use overlapped::Overlapped;
+pub(crate) use overlapped::{Overlapped, Scratch};
 pub use port::Port;
+pub(crate) use port::PortInner;
 pub use socket::Socket;
+pub(crate) use socket::SocketState;
+
+/// Sockets that await a buffer of the pool.
+pub(crate) type Parked = std::collections::VecDeque<std::sync::Arc<SocketState>>;

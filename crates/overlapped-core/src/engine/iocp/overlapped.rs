@@ -1,11 +1,14 @@
-//! What the kernel keeps in an operation.
+//! What the kernel keeps in an operation, and what it reads and writes beside the segments.
 
 use std::cell::UnsafeCell;
+use std::os::windows::io::OwnedSocket;
 use std::sync::Arc;
 
+use windows_sys::Win32::Networking::WinSock::SOCKADDR_STORAGE;
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::socket::SocketState;
+use super::status;
 use crate::Status;
 
 /// The front of an operation's header on Windows.
@@ -13,7 +16,8 @@ use crate::Status;
 pub(crate) struct Overlapped {
     /// The kernel's; its address is the operation's.
     kernel: UnsafeCell<OVERLAPPED>,
-    /// Where the operation is in flight.
+    /// Where the operation is in flight. `None` for what is only posted: its outcome is in the
+    /// header already.
     pub(super) socket: Option<Arc<SocketState>>,
 }
 
@@ -34,6 +38,30 @@ impl Overlapped {
 
     /// How the operation ended, once its packet was taken.
     pub(super) fn status(&mut self) -> Status {
-        Status::from_code(self.kernel.get_mut().Internal as u32 as i32)
+        status::of_packet(self.kernel.get_mut().Internal as u32 as i32)
+    }
+}
+
+/// The memory that some operations lend the kernel beside their segments.
+pub(crate) struct Scratch {
+    /// Of an accept: the socket that becomes the connection.
+    pub(super) accepted: Option<OwnedSocket>,
+    /// Of an accept: the first data, and the two addresses; of a connect: what it sends, in one
+    /// piece.
+    pub(super) buffer: Vec<u8>,
+    /// Of a receive of a datagram: where it came from.
+    pub(super) from: SOCKADDR_STORAGE,
+    pub(super) from_len: i32,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Scratch {
+            accepted: None,
+            buffer: Vec::new(),
+            // SAFETY: all zeroes is an address of no family.
+            from: unsafe { std::mem::zeroed() },
+            from_len: 0,
+        }
     }
 }
