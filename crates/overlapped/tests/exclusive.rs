@@ -9,6 +9,8 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -536,4 +538,365 @@ fn urgent_data_is_readiness() {
     nothing(&port);
     assert!(send_urgent(&peer));
     assert!(get(&port).operation.ready().readable);
+}
+
+// ---- under load ------------------------------------------------------------------------------------
+
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, bound: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % bound
+    }
+}
+
+/// The byte at this place of a connection's stream.
+fn byte_at(connection: u64, position: u64) -> u8 {
+    let mixed = (position ^ connection << 32).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 56) as u8
+}
+
+/// Raises the limit of descriptors to what it may be, and says how many that is.
+fn descriptors() -> u64 {
+    let mut limit = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: both calls get a valid structure.
+    unsafe {
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+        limit.rlim_cur = limit.rlim_max;
+        libc::setrlimit(libc::RLIMIT_NOFILE, &limit);
+        libc::getrlimit(libc::RLIMIT_NOFILE, &mut limit);
+    }
+    limit.rlim_cur
+}
+
+/// What one connection's stream is, and how far it was received.
+struct Stream {
+    length: u64,
+    checked: u64,
+    /// By number, what came out of order of the packets.
+    arrived: std::collections::BTreeMap<u64, Vec<u8>>,
+    next_number: u64,
+    next_to_check: u64,
+    out: usize,
+    ended: bool,
+}
+
+impl Stream {
+    fn new(length: u64) -> Self {
+        Stream {
+            length,
+            checked: 0,
+            arrived: Default::default(),
+            next_number: 0,
+            next_to_check: 0,
+            out: 0,
+            ended: false,
+        }
+    }
+
+    fn receive(&mut self, socket: &Socket, random: &mut Random, outstanding: usize) {
+        while self.out < outstanding && !self.ended {
+            let capacity = match random.below(8) {
+                0 => 1 + random.below(100),
+                1 => 40_000,
+                _ => 1 + random.below(6_000),
+            };
+            let operation = room(capacity as usize, self.next_number);
+            match random.below(3) {
+                0 => socket.recv_pooled(operation).unwrap(),
+                _ => socket.recv(operation).unwrap(),
+            };
+            self.next_number += 1;
+            self.out += 1;
+        }
+    }
+
+    /// Takes what a receive brought; whether the stream is over and all receives are back.
+    fn take(&mut self, key: u64, packet: &Packet) -> bool {
+        self.out -= 1;
+        assert_eq!(packet.status, Status::SUCCESS);
+        assert_eq!(packet.bytes, packet.operation.bytes().len());
+        self.ended |= packet.bytes == 0;
+        let bytes = packet.operation.bytes().to_vec();
+        self.arrived.insert(*packet.operation.user(), bytes);
+        while let Some(bytes) = self.arrived.remove(&self.next_to_check) {
+            self.next_to_check += 1;
+            for byte in bytes {
+                assert_eq!(
+                    byte,
+                    byte_at(key, self.checked),
+                    "{key} at {}",
+                    self.checked
+                );
+                self.checked += 1;
+            }
+        }
+        self.ended && self.out == 0
+    }
+}
+
+/// IO-5 with more connections than the ring has buffers, of bytes that come in ones and in hundreds
+/// of thousands: through full inboxes, exhausted buffers and direct receives.
+#[test]
+fn every_byte_of_thousands_of_connections_arrives_in_order() {
+    let Some(port) = exclusive() else { return };
+    // Both ends are here, other tests too.
+    let connections = (descriptors() / 4).min(2_000);
+    let mut random = Random(7);
+    let mut streams = Vec::new();
+    let (mut sockets, mut peers) = (Vec::new(), Vec::new());
+    for key in 0..connections {
+        let (socket, peer) = connection(&port, key);
+        let length = match key % 10 {
+            0 => 200_000,
+            1..4 => 20_000 + random.below(20_000),
+            _ => 1 + random.below(3_000),
+        };
+        streams.push(Stream::new(length));
+        sockets.push(socket);
+        peers.push(peer);
+    }
+    let lengths: Vec<u64> = streams.iter().map(|stream| stream.length).collect();
+    let sender = std::thread::spawn(move || {
+        let mut random = Random(8);
+        for peer in &peers {
+            peer.set_nonblocking(true).unwrap();
+        }
+        let mut sent = vec![0; lengths.len()];
+        let mut left: Vec<usize> = (0..lengths.len()).collect();
+        while !left.is_empty() {
+            left.retain(|&index| {
+                let most = [1, 700, 16_384, 70_000][random.below(4) as usize];
+                let end = lengths[index].min(sent[index] + most);
+                let bytes: Vec<u8> = (sent[index]..end)
+                    .map(|position| byte_at(index as u64, position))
+                    .collect();
+                match (&peers[index]).write(&bytes) {
+                    Ok(count) => sent[index] += count as u64,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::WouldBlock),
+                }
+                if sent[index] == lengths[index] {
+                    peers[index].shutdown(std::net::Shutdown::Write).unwrap();
+                }
+                sent[index] < lengths[index]
+            });
+        }
+        peers
+    });
+    for (socket, stream) in sockets.iter().zip(&mut streams) {
+        let outstanding = 1 + (socket.key() % 3) as usize;
+        stream.receive(socket, &mut random, outstanding);
+    }
+    // Handlers that are slow to receive again let inboxes fill.
+    let mut later = Vec::new();
+    let mut open = connections;
+    while open > 0 {
+        let packet = match port.get_timeout(Duration::from_millis(20)) {
+            Ok(packet) => Some(packet),
+            Err(GetError::TimedOut) if !later.is_empty() => None,
+            Err(GetError::TimedOut) => Some(get(&port)),
+            Err(other) => panic!("{other}"),
+        };
+        if let Some(packet) = &packet {
+            let key = *packet.socket.as_ref().unwrap().key();
+            open -= u64::from(streams[key as usize].take(key, packet));
+            later.push(key);
+        }
+        if packet.is_none() || later.len() > 1_000 {
+            for key in later.drain(..) {
+                let socket = &sockets[key as usize];
+                let outstanding = 1 + (key % 3) as usize;
+                streams[key as usize].receive(socket, &mut random, outstanding);
+            }
+        }
+    }
+    drop(sender.join().unwrap());
+    for stream in &streams {
+        assert_eq!(stream.checked, stream.length);
+        assert!(stream.arrived.is_empty());
+    }
+    nothing(&port);
+}
+
+/// The ring has room for so many results, and the rest is kept by the system: also when the
+/// consumer goes before it has seen them.
+#[test]
+fn more_results_than_there_is_room_for_survive_the_consumer() {
+    let Some(port) = exclusive() else { return };
+    const ROOM: u64 = 4_096;
+    let connections = (ROOM + 500).min(descriptors() / 4);
+    if connections <= ROOM {
+        eprintln!("ONLY {connections} connections, since there are not more descriptors");
+    }
+    let (mut sockets, mut peers) = (Vec::new(), Vec::new());
+    for key in 0..connections {
+        let (socket, peer) = connection(&port, key);
+        socket.recv(room(4, 0)).unwrap();
+        sockets.push(socket);
+        peers.push(peer);
+    }
+    let theirs = port.clone();
+    std::thread::spawn(move || {
+        nothing(&theirs);
+        for peer in &mut peers {
+            peer.write_all(b"abc").unwrap();
+        }
+        // Brings the results, and takes one of them.
+        let first = get(&theirs);
+        theirs.post(first.operation, 0).unwrap();
+        peers
+    })
+    .join()
+    .map(|peers| {
+        let mut packets = 0;
+        while packets < connections {
+            let packet = get(&port);
+            assert_eq!(packet.operation.bytes(), b"abc");
+            packets += 1;
+        }
+        nothing(&port);
+        drop(peers);
+    })
+    .unwrap();
+}
+
+/// PK-6, IO-5, CX-1, CX-2, CX-4: one thread consumes, and others start, cancel and close.
+#[test]
+fn a_storm_of_starts_cancels_and_closes_from_other_threads() {
+    const CONNECTIONS: u64 = 24;
+    const STARTERS: u64 = 3;
+    const BYTES: u64 = 150_000;
+    let Some(port) = exclusive() else { return };
+    let rounds = std::env::var("OVERLAPPED_STRESS_PACKETS")
+        .map_or(1, |text| text.parse::<u64>().unwrap() / 100_000 + 1);
+    for round in 1..=rounds {
+        let (mut sockets, mut peers) = (Vec::new(), Vec::new());
+        for key in 0..CONNECTIONS {
+            let (socket, peer) = connection(&port, key);
+            sockets.push(socket);
+            peers.push(peer);
+        }
+        let started = AtomicU64::new(0);
+        let over = AtomicU64::new(0);
+        // Of each connection: how many receives are out, the number of the next, and if it is over.
+        let lanes: Vec<Mutex<(usize, u64, bool)>> =
+            (0..CONNECTIONS).map(|_| Mutex::default()).collect();
+        let (sockets, lanes, started, over, port) = (&sockets, &lanes, &started, &over, &port);
+        // The last ones are closed in the middle.
+        let is_cut = |key: u64| key >= CONNECTIONS - 4;
+        std::thread::scope(|scope| {
+            for (key, mut peer) in peers.into_iter().enumerate() {
+                scope.spawn(move || {
+                    let bytes: Vec<u8> = (0..BYTES).map(|at| byte_at(key as u64, at)).collect();
+                    for piece in bytes.chunks(7_001) {
+                        if peer.write_all(piece).is_err() {
+                            assert!(is_cut(key as u64));
+                            return;
+                        }
+                    }
+                    let _ = peer.shutdown(std::net::Shutdown::Write);
+                    // Until we have closed, which is the last thing: nothing is reset.
+                    let _ = peer.read(&mut [0]);
+                });
+            }
+            for starter in 0..STARTERS {
+                scope.spawn(move || {
+                    let mut random = Random(round << 8 | starter << 4 | 1);
+                    let mut handles = Vec::new();
+                    while over.load(SeqCst) < CONNECTIONS {
+                        let key = random.below(CONNECTIONS);
+                        let mut lane = lanes[key as usize].lock().unwrap();
+                        if lane.0 < 4 && !lane.2 {
+                            let size = 1 + random.below(9_000) as usize;
+                            match sockets[key as usize].recv(room(size, lane.1)) {
+                                Ok(handle) => {
+                                    started.fetch_add(1, SeqCst);
+                                    lane.0 += 1;
+                                    lane.1 += 1;
+                                    handles.push((key, handle));
+                                }
+                                Err(refused) => {
+                                    assert!(is_cut(key), "{}", refused.error);
+                                    lane.2 = true;
+                                }
+                            }
+                        }
+                        drop(lane);
+                        if random.below(6) == 0 && !handles.is_empty() {
+                            let which = random.below(handles.len() as u64) as usize;
+                            let (key, handle) = handles.swap_remove(which);
+                            sockets[key as usize].cancel(handle);
+                        }
+                        if is_cut(key) && random.below(400) == 0 {
+                            sockets[key as usize].close();
+                        }
+                        if random.below(50) == 0 {
+                            std::thread::sleep(Duration::from_micros(100));
+                        }
+                    }
+                });
+            }
+            // This thread consumes.
+            let mut streams: Vec<Stream> = (0..CONNECTIONS).map(|_| Stream::new(BYTES)).collect();
+            let mut done = vec![false; CONNECTIONS as usize];
+            let mut packets = 0;
+            loop {
+                let packet = match port.get_timeout(Duration::from_millis(20)) {
+                    Ok(packet) => packet,
+                    Err(GetError::TimedOut) => {
+                        let all = over.load(SeqCst) == CONNECTIONS;
+                        if all && started.load(SeqCst) == packets {
+                            break;
+                        }
+                        for (key, done) in done.iter_mut().enumerate() {
+                            let lane = lanes[key].lock().unwrap();
+                            if lane.2 && lane.0 == 0 && !std::mem::replace(done, true) {
+                                over.fetch_add(1, SeqCst);
+                            }
+                        }
+                        continue;
+                    }
+                    Err(other) => panic!("{other}"),
+                };
+                packets += 1;
+                let key = *packet.socket.as_ref().unwrap().key();
+                let stream = &mut streams[key as usize];
+                let mut lane = lanes[key as usize].lock().unwrap();
+                lane.0 -= 1;
+                match packet.status {
+                    Status::SUCCESS => lane.2 |= packet.bytes == 0,
+                    Status::CANCELLED => assert_eq!(packet.bytes, 0),
+                    status => {
+                        assert!(is_cut(key), "{status}");
+                        assert_eq!(packet.bytes, 0);
+                        lane.2 = true;
+                    }
+                }
+                // Each number once.
+                let bytes = packet.operation.bytes().to_vec();
+                let before = stream.arrived.insert(*packet.operation.user(), bytes);
+                assert!(before.is_none());
+                while let Some(bytes) = stream.arrived.remove(&stream.next_to_check) {
+                    stream.next_to_check += 1;
+                    for byte in bytes {
+                        assert_eq!(byte, byte_at(key, stream.checked));
+                        stream.checked += 1;
+                    }
+                }
+            }
+            assert_eq!(started.load(SeqCst), packets);
+            for (key, stream) in streams.iter().enumerate() {
+                assert!(stream.arrived.is_empty());
+                assert_eq!(stream.next_to_check, lanes[key].lock().unwrap().1);
+                assert!(is_cut(key as u64) || stream.checked == BYTES);
+                sockets[key].close();
+            }
+        });
+    }
 }
