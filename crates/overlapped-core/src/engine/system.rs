@@ -158,6 +158,12 @@ pub(crate) trait System: Send + Sync {
         direct::recv(endpoint, into)
     }
 
+    /// As [`recv`](System::recv), of a socket that is given back afterwards: whatever this does not
+    /// return stays in it.
+    fn recv_only(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal> {
+        self.recv(endpoint, into)
+    }
+
     /// Whether a receive would find something.
     fn peek(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
         direct::peek(endpoint)

@@ -1,7 +1,7 @@
 //! What happens to a port in a forked child: it refuses.
 //!
-//! The child shares the parent's epoll, its threads do not exist there, and locks may be held for
-//! ever. A port therefore belongs to the process that made it; the child's calls fail with a clear
+//! The child shares the parent's epoll or ring, its threads do not exist there, and locks may be held
+//! for ever. A port therefore belongs to the process that made it; the child's calls fail with a clear
 //! error, and dropping its copies of port and sockets there closes descriptors and does nothing else.
 
 use std::io;
@@ -12,10 +12,10 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// How many forks lie between the first process and the one that made a port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Generation(u32);
+pub(crate) struct Generation(u32);
 
 impl Generation {
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         static REGISTER: Once = Once::new();
         REGISTER.call_once(|| {
             extern "C" fn in_child() {
@@ -30,7 +30,7 @@ impl Generation {
     }
 
     /// Whether this is another process than the one that made the port.
-    pub(super) fn is_over(self) -> bool {
+    pub(crate) fn is_over(self) -> bool {
         self.0 != FORKS.load(Relaxed)
     }
 

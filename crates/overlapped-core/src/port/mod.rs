@@ -1,7 +1,7 @@
 //! The port: the queue, an engine, and the sockets between them.
 
 mod binding;
-mod fork;
+pub(crate) mod fork;
 mod limited;
 pub(crate) mod timers;
 

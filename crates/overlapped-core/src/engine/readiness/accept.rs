@@ -46,7 +46,7 @@ pub(super) fn attempt_first_data(turn: &mut Turn<'_>) -> Attempt {
         .expect("an attempt has a first operation");
     let segments = first.segments();
     let segments = &segments[..segments.len().min(MOST_PIECES)];
-    match turn.system.recv(turn.endpoint, segments) {
+    match turn.system.recv_only(turn.endpoint, segments) {
         Ok(received) => {
             first.add_bytes(received);
             turn.finish_first(Status::SUCCESS);

@@ -72,6 +72,7 @@ use rustix::event::{EventfdFlags, epoll, eventfd};
 use super::{Nature, Readiness, Received, Refusal, System, descriptor, direct};
 use crate::endpoint::Endpoint;
 use crate::operation::Segment;
+use crate::port::fork::Generation;
 use crate::{Address, Ready};
 use inbox::Found;
 use ring::Ring;
@@ -88,6 +89,8 @@ pub(crate) struct Uring {
     event: OwnedFd,
     /// Names the consuming thread; 0: none.
     consumer: AtomicUsize,
+    /// The process that the ring belongs to.
+    process: Generation,
 }
 
 /// A number that no other living thread has.
@@ -114,6 +117,7 @@ impl Uring {
             state: Mutex::new(state),
             event,
             consumer: AtomicUsize::new(0),
+            process: Generation::current(),
         })
     }
 
@@ -168,7 +172,8 @@ impl Uring {
         self.tell();
     }
 
-    /// Hands the notes to the system at once, if this is the consumer and it does not wait.
+    /// Hands the notes to the system at once, if this is the consumer and it does not wait, and
+    /// looks what came of it.
     fn flush(&self) {
         if !self.is_consumer() {
             return self.interrupt();
@@ -180,8 +185,10 @@ impl Uring {
             Err(TryLockError::WouldBlock) => return,
         };
         if let Some(ring) = &mut *ring {
-            ring.take_notes(&mut self.lock());
+            let mut state = self.lock();
+            ring.take_notes(&mut state);
             ring.flush();
+            ring.reap(&mut state);
         }
     }
 }
@@ -228,7 +235,8 @@ impl System for Uring {
     }
 
     fn leave(&self) {
-        if !self.is_consumer() {
+        // A forked child has a copy of the consuming thread, and not of its ring.
+        if !self.is_consumer() || self.process.is_over() {
             return;
         }
         self.end();
@@ -236,16 +244,18 @@ impl System for Uring {
     }
 
     fn end(&self) {
-        let mut ring = match self.ring.try_lock() {
-            Ok(ring) => ring,
-            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            // The consumer waits in it, and leaves when it sees the end.
-            Err(TryLockError::WouldBlock) => return,
-        };
+        // A consumer that waits in it was told that the port has ended, and comes out.
+        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(mut ring) = ring.take() {
             let mut state = self.lock();
-            ring.reap(&mut state);
-            state.forget_requests(ring);
+            if self.is_consumer() {
+                ring.call_back(&mut state);
+            } else {
+                ring.reap(&mut state);
+            }
+            let lost = ring.holds_results();
+            drop(ring);
+            state.forget_requests(lost);
         }
     }
 
@@ -272,17 +282,15 @@ impl System for Uring {
     }
 
     fn holds_bytes(&self, endpoint: &Endpoint) -> bool {
+        if self.process.is_over() {
+            return true;
+        }
         let fd = direct::fd(endpoint).as_raw_fd();
         let mut state = self.lock();
+        state.withdraw_receive(fd);
         if state.stop_receiving(fd) {
             drop(state);
             self.flush();
-            if let Ok(mut ring) = self.ring.try_lock()
-                && self.is_consumer()
-                && let Some(ring) = &mut *ring
-            {
-                ring.reap(&mut self.lock());
-            }
             state = self.lock();
         }
         state.holds_bytes(fd)
@@ -295,8 +303,7 @@ impl System for Uring {
             return std::thread::yield_now();
         };
         let mut state = self.lock();
-        ring.take_notes(&mut state);
-        let idle = state.reports.is_empty();
+        let idle = ring.take_notes(&mut state) && state.reports.is_empty();
         drop(state);
         ring.wait(if idle { timeout } else { Some(Duration::ZERO) });
         let mut state = self.lock();
@@ -337,6 +344,10 @@ impl System for Uring {
             self.interrupt();
         }
         result
+    }
+
+    fn recv_only(&self, endpoint: &Endpoint, into: &[Segment]) -> Result<usize, Refusal> {
+        self.or_ask(endpoint, direct::recv(endpoint, into), State::poll_recv)
     }
 
     fn peek(&self, endpoint: &Endpoint) -> Result<(), Refusal> {
@@ -434,6 +445,7 @@ impl System for Uring {
         ready.readable |= matches!(state.peek(fd), Found::Bytes(_) | Found::End(_));
         if !ready.readable {
             state.poll_recv(fd);
+            state.poll_urgent(fd);
         }
         if !ready.writable {
             state.poll_send(fd);

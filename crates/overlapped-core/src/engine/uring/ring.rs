@@ -1,14 +1,16 @@
 //! The ring itself: requests go in, results come out.
 
 use std::io;
-use std::os::fd::RawFd;
+use std::mem::ManuallyDrop;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::time::Duration;
 
-use io_uring::types::{Fd, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use super::buffers::{Buffers, MOST};
 use super::state::{Name, Note, Purpose, State};
+use crate::port::fork::Generation;
 
 /// How many requests one call takes in, and how many results there is room for; what does not fit
 /// the system keeps.
@@ -24,8 +26,25 @@ const GROUP: u16 = 0;
 const ENTER_GETEVENTS: u32 = 1;
 
 pub(super) struct Ring {
-    ring: IoUring,
+    ring: ManuallyDrop<IoUring>,
     event: RawFd,
+    /// Whether the request that watches it is in the ring.
+    watched: bool,
+    /// The process that it belongs to.
+    process: Generation,
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        if self.process.is_over() {
+            // Its memory is not mapped in a forked child, and something else may be there by now.
+            // SAFETY: the descriptor is the ring's own, and nobody uses it any more.
+            drop(unsafe { OwnedFd::from_raw_fd(self.ring.as_raw_fd()) });
+        } else {
+            // SAFETY: nobody uses it any more.
+            unsafe { ManuallyDrop::drop(&mut self.ring) };
+        }
+    }
 }
 
 impl Ring {
@@ -56,17 +75,23 @@ impl Ring {
                 Err(error) => return Err(explained(error)),
             }
         };
+        let mut ring = Ring {
+            ring: ManuallyDrop::new(ring),
+            event,
+            watched: false,
+            process: Generation::current(),
+        };
         // SAFETY: the memory of the buffers and their ring belongs to the port, and outlives this
         // ring. After the ring is closed nothing is written there: with DEFER_TASKRUN bytes are
         // received only while its thread is in a call of the ring.
         unsafe {
-            ring.submitter()
+            ring.ring
+                .submitter()
                 .register_buf_ring_with_flags(buffers.address(), MOST, GROUP, 0)
         }
         .map_err(explained)?;
-        let mut ring = Ring { ring, event };
-        // Saves the system a look-up each time; where it cannot be, it need not.
-        let _ = ring.ring.submitter().register_ring_fd();
+        // Not `register_ring_fd`: the thread would keep the ring, and with it the sockets of its
+        // requests, after it was closed.
         ring.watch_event();
         Ok(ring)
     }
@@ -75,36 +100,56 @@ impl Ring {
         let poll = opcode::PollAdd::new(Fd(self.event), libc::POLLIN as u32)
             .multi(true)
             .build();
-        self.push(poll.user_data(Name::EVENT));
+        self.watched = self.push(poll.user_data(Name::EVENT));
     }
 
-    fn push(&mut self, request: squeue::Entry) {
-        loop {
-            // SAFETY: no request of ours has memory but the registered buffers, and descriptors
-            // are held by the system once it has taken a request in.
-            if unsafe { self.ring.submission().push(&request) }.is_ok() {
-                return;
-            }
-            // Full: what is in it is taken in at once, and nothing is waited for.
-            self.flush();
+    /// `false`: the system has no memory for another request now.
+    fn push(&mut self, request: squeue::Entry) -> bool {
+        // SAFETY: no request of ours has memory but the registered buffers, and descriptors are
+        // held by the system once it has taken a request in.
+        let push = |ring: &mut IoUring| unsafe { ring.submission().push(&request) }.is_ok();
+        if push(&mut self.ring) {
+            return true;
         }
+        // Full: what is in it is taken in at once, and nothing is waited for.
+        self.flush();
+        push(&mut self.ring)
     }
 
-    /// Makes requests of the notes.
-    pub(super) fn take_notes(&mut self, state: &mut State) {
+    /// Makes requests of the notes; whether of all.
+    pub(super) fn take_notes(&mut self, state: &mut State) -> bool {
+        if !self.watched {
+            self.watch_event();
+        }
+        // Out of the state, which is asked about them, and back for its memory and for the rest.
         let mut notes = std::mem::take(&mut state.notes);
-        for note in notes.drain(..) {
-            match note {
-                Note::Ask(name) if state.is_valid(name) => self.push(request(name)),
-                Note::Ask(_) => {}
-                Note::Cancel(name) => {
-                    let cancel = opcode::AsyncCancel::new(name.number()).build();
-                    self.push(cancel.user_data(Name::CANCEL));
-                }
+        let refused = notes.iter().position(|note| match *note {
+            Note::Ask(name) => state.is_valid(name) && !self.push(request(name)),
+            Note::Cancel(name) => {
+                let cancel = opcode::AsyncCancel::new(name.number()).build();
+                !self.push(cancel.user_data(Name::CANCEL))
             }
-        }
-        // For its memory.
+        });
+        notes.drain(..refused.unwrap_or(notes.len()));
         state.notes = notes;
+        self.watched && refused.is_none()
+    }
+
+    /// Calls every request back, and works off what they have brought.
+    pub(super) fn call_back(&mut self, state: &mut State) {
+        let all = opcode::AsyncCancel2::new(CancelBuilder::any()).build();
+        self.push(all.user_data(Name::CANCEL));
+        self.flush();
+        self.reap(state);
+        while self.holds_results() {
+            self.flush();
+            self.reap(state);
+        }
+    }
+
+    /// Whether the system keeps results that there was no room for.
+    pub(super) fn holds_results(&mut self) -> bool {
+        self.ring.submission().cq_overflow()
     }
 
     /// Hands over the requests, and lets the system work, without waiting.
@@ -136,7 +181,6 @@ impl Ring {
 
     /// Works off the results.
     pub(super) fn reap(&mut self, state: &mut State) {
-        let mut event_ended = false;
         for result in self.ring.completion() {
             let (flags, more) = (result.flags(), cqueue::more(result.flags()));
             match Name::from_number(result.user_data()) {
@@ -144,11 +188,8 @@ impl Ring {
                     let buffer = cqueue::buffer_select(flags);
                     state.complete(name, result.result(), buffer, more);
                 }
-                None => event_ended |= result.user_data() == Name::EVENT && !more,
+                None => self.watched &= result.user_data() != Name::EVENT || more,
             }
-        }
-        if event_ended {
-            self.watch_event();
         }
     }
 }
@@ -159,7 +200,8 @@ fn request(name: Name) -> squeue::Entry {
     let poll = |events: i16| opcode::PollAdd::new(fd, events as u16 as u32).build();
     let request = match name.purpose() {
         Purpose::Bytes => opcode::RecvMulti::new(fd, GROUP).build(),
-        Purpose::PollRecv => poll(libc::POLLIN | libc::POLLPRI | libc::POLLRDHUP),
+        Purpose::PollRecv => poll(libc::POLLIN | libc::POLLRDHUP),
+        Purpose::PollUrgent => poll(libc::POLLPRI),
         Purpose::PollSend => poll(libc::POLLOUT),
     };
     request.user_data(name.number())

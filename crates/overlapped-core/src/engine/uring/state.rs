@@ -6,7 +6,6 @@ use std::os::fd::RawFd;
 use super::INBOX_MOST;
 use super::buffers::{self, Buffers};
 use super::inbox::{Found, Inbox};
-use super::ring::Ring;
 use crate::Status;
 use crate::engine::{Readiness, Refusal};
 use crate::operation::Segment;
@@ -26,6 +25,8 @@ pub(super) enum Purpose {
     PollRecv,
     /// The same for the sending side.
     PollSend,
+    /// A poll for urgent data. By itself, because a receive does not take it away.
+    PollUrgent,
 }
 
 impl Name {
@@ -54,7 +55,8 @@ impl Name {
         match self.0 >> 30 & 3 {
             0 => Purpose::Bytes,
             1 => Purpose::PollRecv,
-            _ => Purpose::PollSend,
+            2 => Purpose::PollSend,
+            _ => Purpose::PollUrgent,
         }
     }
 
@@ -64,7 +66,7 @@ impl Name {
 }
 
 /// What the consumer is to hand to the system.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Note {
     Ask(Name),
     Cancel(Name),
@@ -87,6 +89,7 @@ struct Watch {
     starved: bool,
     polls_recv: bool,
     polls_send: bool,
+    polls_urgent: bool,
     /// It is received from directly, because it fills whole buffers.
     bulk: bool,
     /// How many receives in a row speak for the opposite.
@@ -163,6 +166,7 @@ impl State {
             (watch.receiving, Purpose::Bytes),
             (watch.polls_recv, Purpose::PollRecv),
             (watch.polls_send, Purpose::PollSend),
+            (watch.polls_urgent, Purpose::PollUrgent),
         ];
         let mut any = false;
         for (_, purpose) in asked.into_iter().filter(|(asked, _)| *asked) {
@@ -190,15 +194,16 @@ impl State {
         }
     }
 
-    /// The ring goes, and what was asked of it ends without a word.
-    pub(super) fn forget_requests(&mut self, ring: Ring) {
-        drop(ring);
+    /// The ring has gone, and what was asked of it ended without a word. `lost`: what it brought
+    /// last, too; so whoever was receiving counts as receiving for ever, and is not given back.
+    pub(super) fn forget_requests(&mut self, lost: bool) {
         self.notes.clear();
         for watch in &mut self.watches {
-            watch.receiving = false;
+            watch.receiving &= lost;
             watch.stopping = false;
             watch.polls_recv = false;
             watch.polls_send = false;
+            watch.polls_urgent = false;
         }
     }
 
@@ -220,6 +225,13 @@ impl State {
         let watch = &mut self.watches[fd as usize];
         if !std::mem::replace(&mut watch.polls_send, true) {
             self.note(fd, Purpose::PollSend);
+        }
+    }
+
+    pub(super) fn poll_urgent(&mut self, fd: RawFd) {
+        let watch = &mut self.watches[fd as usize];
+        if !std::mem::replace(&mut watch.polls_urgent, true) {
+            self.note(fd, Purpose::PollUrgent);
         }
     }
 
@@ -285,6 +297,16 @@ impl State {
         }
     }
 
+    /// Takes back what the receive was asked for, if nobody has handed it to the system yet.
+    pub(super) fn withdraw_receive(&mut self, fd: RawFd) {
+        let watch = &mut self.watches[fd as usize];
+        let ask = Note::Ask(Name::new(watch.generation, Purpose::Bytes, fd));
+        if let Some(place) = self.notes.iter().position(|note| *note == ask) {
+            watch.receiving = false;
+            self.notes.remove(place);
+        }
+    }
+
     /// So many bytes were received from the socket itself.
     pub(super) fn received_directly(&mut self, fd: RawFd, bytes: usize) {
         let watch = &mut self.watches[fd as usize];
@@ -321,9 +343,13 @@ impl State {
             Purpose::Bytes => self.received(name.fd(), token, result, buffer, more),
             Purpose::PollRecv => {
                 watch.polls_recv = false;
-                let ends = libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP | libc::POLLPRI;
+                let ends = libc::POLLHUP | libc::POLLERR | libc::POLLRDHUP;
                 let hangup = result < 0 || result & i32::from(ends) != 0;
                 self.reports.push((token, Readiness { hangup, ..RECV }));
+            }
+            Purpose::PollUrgent => {
+                watch.polls_urgent = false;
+                self.reports.push((token, RECV));
             }
             Purpose::PollSend => {
                 watch.polls_send = false;
@@ -359,28 +385,29 @@ impl State {
                     self.stop_receiving(fd);
                 }
             }
-            (0, buffer) => {
-                if let Some(buffer) = buffer {
+            (_, unused) => {
+                if let Some(buffer) = unused {
                     self.buffers.give(buffer);
                 }
-                watch.inbox.set_end(Ok(0));
-                ready.hangup = true;
+                match -result {
+                    0 => {
+                        watch.inbox.set_end(Ok(0));
+                        ready.hangup = true;
+                    }
+                    libc::ENOBUFS => {
+                        watch.starved = true;
+                        self.buffers.make_more();
+                    }
+                    // Told to, or for no reason: whoever waits asks again.
+                    libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
+                    errno => {
+                        let status = Status::from_errno(errno);
+                        watch.inbox.set_end(Err(Refusal::Failed(status)));
+                        ready.hangup = true;
+                        ready.send = true;
+                    }
+                }
             }
-            (_, None) => match -result {
-                libc::ENOBUFS => {
-                    watch.starved = true;
-                    self.buffers.make_more();
-                }
-                // Told to, or for no reason: whoever waits asks again.
-                libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
-                errno => {
-                    let status = Status::from_errno(errno);
-                    watch.inbox.set_end(Err(Refusal::Failed(status)));
-                    ready.hangup = true;
-                    ready.send = true;
-                }
-            },
-            (_, Some(buffer)) => self.buffers.give(buffer),
         }
         self.reports.push((token, ready));
     }
