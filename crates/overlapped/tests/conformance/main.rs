@@ -3,8 +3,10 @@
 //!
 //! A test that can run on any engine is written against [`world::World`] and listed in
 //! `on_every_engine!`; tests in which several threads take packets run on the system's ordinary
-//! engine only, because the simulation and an exclusive port are driven by one. The others run on
-//! the engine that the environment variable `OVERLAPPED_ENGINE` names (`epoll`, `uring`).
+//! engine only, because the simulation and an exclusive port are driven by one.
+//!
+//! The environment variable `OVERLAPPED_ENGINE` chooses one engine: with `epoll` or `uring` all tests
+//! that can run on it, with `sim` those that run on the simulation; the others pass and say so.
 //!
 //! No test asserts elapsed time. Something that must happen is awaited under a long watchdog,
 //! something that must not is shown by the state of the queue.
@@ -47,11 +49,19 @@ macro_rules! on_every_engine {
         }
         #[cfg(target_os = "linux")]
         mod on_ring {
-            $(#[test] fn $test() { super::$test(&$crate::world::System::exclusive()); })*
+            $(#[test] fn $test() {
+                if $crate::world::is_chosen("uring") {
+                    super::$test(&$crate::world::System::exclusive());
+                }
+            })*
         }
         #[cfg(all(feature = "sim", target_os = "linux"))]
         mod on_sim {
-            $(#[test] fn $test() { $crate::world::Sim::with_seeds(|world| super::$test(world)); })*
+            $(#[test] fn $test() {
+                if $crate::world::is_chosen("sim") {
+                    $crate::world::Sim::with_seeds(|world| super::$test(world));
+                }
+            })*
         }
     };
 }

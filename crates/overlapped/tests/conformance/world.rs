@@ -130,17 +130,30 @@ pub fn until(what: &str, condition: impl Fn() -> bool) {
     }
 }
 
+fn chosen() -> Option<String> {
+    std::env::var("OVERLAPPED_ENGINE").ok()
+}
+
+/// Whether a test of this engine is to run; if not, it is said.
+pub fn is_chosen(engine: &str) -> bool {
+    let is = chosen().is_none_or(|chosen| chosen == engine);
+    if !is {
+        eprintln!("NOT RUN on {engine}: OVERLAPPED_ENGINE chooses another engine");
+    }
+    is
+}
+
 /// The operating system's sockets.
 pub struct System {
     engine: Engine,
 }
 
 impl System {
-    /// On the engine that `OVERLAPPED_ENGINE` names, if it names one.
+    /// On the engine that `OVERLAPPED_ENGINE` names, if it names one of the system's.
     pub fn new() -> Self {
-        let engine = match std::env::var("OVERLAPPED_ENGINE") {
-            Ok(name) => name.parse().unwrap(),
-            Err(_) => Engine::Auto,
+        let engine = match chosen() {
+            Some(name) if name != "sim" => name.parse().unwrap(),
+            _ => Engine::Auto,
         };
         System { engine }
     }
