@@ -16,6 +16,9 @@ use crate::engine::sim::SimSocket;
 pub enum Endpoint {
     /// A socket of the operating system; on Linux any descriptor that can be waited for.
     Os(OsSocket),
+    /// A file that could not be associated; it is no socket.
+    #[cfg(windows)]
+    File(std::os::windows::io::OwnedHandle),
     /// A socket of the simulated network.
     #[cfg(all(feature = "sim", target_os = "linux"))]
     Sim(SimSocket),
@@ -30,6 +33,11 @@ impl Endpoint {
     pub fn into_os(self) -> io::Result<OsSocket> {
         match self {
             Endpoint::Os(socket) => Ok(socket),
+            #[cfg(windows)]
+            Endpoint::File(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a file is no socket",
+            )),
             #[cfg(all(feature = "sim", target_os = "linux"))]
             Endpoint::Sim(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,

@@ -21,18 +21,18 @@ mod engine;
 mod file;
 #[cfg(target_os = "linux")]
 mod open;
-#[cfg_attr(
-    windows,
-    expect(
-        dead_code,
-        reason = "the skeleton does not perform every operation yet"
-    )
-)]
 mod operation;
-#[cfg(target_os = "linux")]
 mod pool;
 #[cfg(target_os = "linux")]
 mod port;
+/// What the port of Windows has in common with the other.
+#[cfg(windows)]
+mod port {
+    pub(crate) mod limited;
+    pub(crate) mod timers;
+
+    pub(crate) use crate::engine::iocp::PortInner;
+}
 mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
@@ -45,7 +45,7 @@ use std::time::Duration;
 pub use address::Address;
 pub use endpoint::Endpoint;
 #[cfg(windows)]
-pub use engine::iocp::{Port, Socket};
+pub use engine::iocp::{File, OpenOptions, Port, Socket};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use engine::sim;
 #[cfg(target_os = "linux")]
@@ -56,7 +56,6 @@ pub use operation::{
     Header, Kind, Operation, OperationList, Outcome, Refused, Segment, ShutdownHow, Token,
 };
 pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
-#[cfg(target_os = "linux")]
 pub use pool::{PoolStats, PooledBuffer};
 #[cfg(target_os = "linux")]
 pub use port::Port;
@@ -124,9 +123,10 @@ pub struct Stats {
     /// Operations with files.
     pub files: FileStats,
     /// Receive buffers.
-    #[cfg(target_os = "linux")]
     pub pool: PoolStats,
-    /// The queue's counts.
+    /// The queue's counts. On Windows only its length, the concurrency value and the number of
+    /// threads that wait are known; the kernel keeps the others, active threads among them, to
+    /// itself, and they are 0.
     pub queue: QueueStats,
 }
 

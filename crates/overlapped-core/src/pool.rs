@@ -24,6 +24,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use overlapped_queue::Fifo;
 
+#[cfg(windows)]
+use crate::engine::iocp::Parked as ItemList;
+#[cfg(target_os = "linux")]
 use crate::operation::ItemList;
 use crate::port::PortInner;
 
@@ -44,11 +47,13 @@ impl Size {
     /// What a socket begins with.
     pub(crate) const FIRST: Size = Size(1);
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn from_index(index: u8) -> Size {
         debug_assert!(usize::from(index) < SIZES);
         Size(index)
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn index(self) -> u8 {
         self.0
     }

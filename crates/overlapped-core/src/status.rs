@@ -235,6 +235,12 @@ impl Status {
             .map_or(Status::UNSUCCESSFUL, |row| row.status)
     }
 
+    /// Whether it is one of the table.
+    #[cfg(windows)]
+    pub(crate) fn is_named(self) -> bool {
+        self.row().is_some()
+    }
+
     fn row(self) -> Option<&'static Row> {
         TABLE.iter().find(|row| row.status == self)
     }

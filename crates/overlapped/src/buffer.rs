@@ -21,7 +21,6 @@ pub enum Buffer {
     /// What a [`recv_pooled`](crate::Socket::recv_pooled) brought, in memory of the port's; cannot be
     /// received into. It goes back to the port when it is dropped, or the operation is started as
     /// such a receive again.
-    #[cfg(target_os = "linux")]
     Pooled(crate::PooledBuffer),
     /// Bytes that several operations send at once; cannot be received into.
     Shared(Arc<[u8]>),
@@ -36,7 +35,6 @@ impl Buffer {
             Buffer::Vec(bytes) => Some(bytes),
             Buffer::Vectored(_) => None,
             Buffer::Aligned(bytes) => Some(bytes),
-            #[cfg(target_os = "linux")]
             Buffer::Pooled(bytes) => Some(bytes),
             Buffer::Shared(bytes) => Some(bytes),
             Buffer::Static(bytes) => Some(bytes),
@@ -70,7 +68,6 @@ impl Buffer {
             Buffer::Vec(bytes) => bytes.capacity(),
             Buffer::Vectored(pieces) => pieces.iter().map(Vec::capacity).sum(),
             Buffer::Aligned(bytes) => bytes.capacity(),
-            #[cfg(target_os = "linux")]
             Buffer::Pooled(_) => 0,
             Buffer::Shared(_) | Buffer::Static(_) => 0,
         }

@@ -55,7 +55,6 @@ impl<T> Memory<T> {
             }
             // Refused before they come here; there is no room to receive into.
             (Bytes::Receive, Buffer::Shared(_) | Buffer::Static(_)) => header.prepare(kind, []),
-            #[cfg(target_os = "linux")]
             (Bytes::Receive, Buffer::Pooled(_)) => header.prepare(kind, []),
             (Bytes::Send, buffer) => header.prepare(kind, contents(buffer)),
         }
@@ -63,7 +62,6 @@ impl<T> Memory<T> {
 
     /// Readies the header for a transmit of the buffer, a file, and `tail`. How many pieces precede
     /// the file.
-    #[cfg(target_os = "linux")]
     pub(crate) fn prepare_transmit(&mut self, tail: Buffer) -> usize {
         // In its place for as long as the operation is under way.
         let tail = Box::new(tail);
@@ -76,7 +74,6 @@ impl<T> Memory<T> {
 
     /// After the packet: makes what a receive brought the buffer's content.
     pub(crate) fn settle(&mut self) {
-        #[cfg(target_os = "linux")]
         if self.header.kind() == Kind::RecvPooled {
             let received = self.header.take_pooled();
             self.buffer = received.map_or_else(Buffer::default, Buffer::Pooled);
@@ -93,7 +90,6 @@ impl<T> Memory<T> {
             Buffer::Vec(vec) => fill(vec, &mut left),
             Buffer::Vectored(pieces) => pieces.iter_mut().for_each(|piece| fill(piece, &mut left)),
             Buffer::Aligned(bytes) => bytes.set_len(left.min(bytes.capacity())),
-            #[cfg(target_os = "linux")]
             Buffer::Pooled(_) => {}
             Buffer::Shared(_) | Buffer::Static(_) => {}
         }

@@ -58,8 +58,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// the peer has finished (IO-3, IO-8). The buffer is filled from its beginning up to its
     /// capacity.
     ///
-    /// On a datagram socket (Linux) it gets one datagram, as `recv_from` says;
-    /// from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
+    /// On a datagram socket it gets one datagram, as [`recv_from`](Socket::recv_from) says; from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
     /// (IO-19).
     ///
     /// # Errors
@@ -84,10 +83,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// [limit](crate::Builder::pool_limit) allows, receives wait for buffers to come back; they do
     /// not fail.
     ///
-    /// Not on Windows yet, where it is refused with `Unsupported`.
-    ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::io::Write;
     /// # use std::net::{TcpListener, TcpStream};
@@ -106,8 +102,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// socket.send(packet.operation)?;
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
     /// ```
     ///
     /// # Errors
@@ -121,7 +115,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// Receives one datagram, with its sender's address
     /// ([`peer_addr`](Operation::peer_addr)); [`recv`](Socket::recv) does without. Several receives
     /// get one datagram each, in the order in which they were started (IO-5). A datagram of no
-    /// bytes is a success with 0 bytes, and no end. (Linux.)
+    /// bytes is a success with 0 bytes, and no end.
     ///
     /// One that is longer than the buffer fills it and loses the rest: its packet has the status
     /// [`Status::BUFFER_OVERFLOW`], which is a failure, and in its byte count what was copied; the
@@ -150,7 +144,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(target_os = "linux")]
     pub fn recv_from(&self, operation: Operation<T>) -> Result<Started, Refused<T>> {
         if operation.buffer().capacity() == 0 {
             return Err(refused(
@@ -165,7 +158,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Sends the buffer's bytes as one datagram to `to`: completes when it is with the system,
     /// whatever becomes of it, or fails. One that is too long fails with
-    /// [`Status::INVALID_BUFFER_SIZE`] in its packet. (Linux.)
+    /// [`Status::INVALID_BUFFER_SIZE`] in its packet.
     ///
     /// While the socket's own buffer is full it waits. A Unix socket whose queue is full makes it
     /// fail with [`Status::INSUFFICIENT_RESOURCES`], since the system tells nobody when there is
@@ -189,7 +182,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(target_os = "linux")]
     pub fn send_to(
         &self,
         mut operation: Operation<T>,
@@ -257,7 +249,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Sends all of the buffer's bytes: completes when they are with the system, or fails (IO-7).
     ///
-    /// What the system can take is taken before this returns. On a datagram socket (Linux) it is one
+    /// What the system can take is taken before this returns. On a datagram socket it is one
     /// datagram to the peer; to a pipe whose reader has gone it fails with
     /// [`Status::PIPE_BROKEN`] and raises no signal.
     ///
@@ -284,7 +276,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     ///
     /// A file that ends before `length` is reached fails the operation with
     /// [`Status::END_OF_FILE`]; what was sent stays sent, as after a cancel (CX-5). So does a file
-    /// that cannot be read. (Linux; simulated sockets refuse it in their packet.)
+    /// that cannot be read. (Simulated sockets refuse it in their packet. On Windows, where
+    /// `TransmitFile` does it, at most 2 GiB less 2 bytes can be sent at once.)
     ///
     /// # Errors
     ///
@@ -314,7 +307,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(target_os = "linux")]
     pub fn send_file(
         &self,
         mut operation: Operation<T>,
@@ -472,13 +464,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Says what the socket is, if it is not one for such an operation.
     fn explain(&self, mut refused: Refused<T>) -> Refused<T> {
-        #[cfg(target_os = "linux")]
         if refused.status == Status::NOT_SUPPORTED {
             let text = self.associated.socket.describe();
             refused.error = io::Error::new(io::ErrorKind::Unsupported, text);
         }
-        #[cfg(not(target_os = "linux"))]
-        let _ = &mut refused;
         refused
     }
 
@@ -551,7 +540,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Errors
     ///
     /// As there.
-    #[cfg(target_os = "linux")]
     pub fn into_udp_socket(self) -> Result<std::net::UdpSocket, Self> {
         self.into_std()
     }
@@ -658,12 +646,11 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
 
     /// Whether a receive fails with [`Status::CONNECTION_RESET`] when a datagram that was sent has
     /// found nobody (IO-13), as the model wants it and as it is at first; `SIO_UDP_CONNRESET` of
-    /// Windows. On a server with many clients that is often only noise. (Linux.)
+    /// Windows. On a server with many clients that is often only noise.
     ///
     /// # Errors
     ///
     /// `Unsupported` for what is no datagram socket; when the socket is closed.
-    #[cfg(target_os = "linux")]
     pub fn set_reports_unreachable(&self, on: bool) -> io::Result<()> {
         self.associated.socket.set_sent_back(on)
     }
@@ -747,7 +734,6 @@ fn internet(address: Address) -> io::Result<SocketAddr> {
 /// Makes the typed refusal of an untyped one.
 pub(crate) fn give_back<T>(mut untyped: overlapped_core::Operation, status: Status) -> Refused<T> {
     untyped.set_owner(None);
-    #[cfg(target_os = "linux")]
     untyped.let_go_of_file();
     // SAFETY: the callers have just made it with `into_core` from an operation of this type.
     let memory: Box<Memory<T>> = unsafe { memory::from_core(untyped) };

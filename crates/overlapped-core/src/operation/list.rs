@@ -171,6 +171,7 @@ impl OperationList {
     }
 
     /// The operation, if there is exactly one.
+    #[cfg(target_os = "linux")]
     pub(crate) fn only(&self) -> Option<&Header> {
         let (head, tail) = self.chain.ends?;
         // SAFETY: the links in the list are operations' and valid, and the list is borrowed.
@@ -178,11 +179,13 @@ impl OperationList {
     }
 
     /// The oldest operation.
+    #[cfg(target_os = "linux")]
     pub(crate) fn first(&mut self) -> Option<&mut Header> {
         self.iter_mut().next()
     }
 
     /// All operations, the oldest first.
+    #[cfg(target_os = "linux")]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Header> {
         let mut next = self.chain.ends.map(|(head, _)| head);
         std::iter::from_fn(move || {

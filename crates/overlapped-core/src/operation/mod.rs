@@ -33,9 +33,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::endpoint::Endpoint;
-#[cfg(target_os = "linux")]
 use crate::pool::PooledBuffer;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 use crate::port::timers::{Beat, Key};
 use crate::{Address, Ready, Status};
 use list::Link;
@@ -149,6 +148,7 @@ impl Segment {
     }
 
     /// The part behind the first `skip` bytes.
+    #[cfg(target_os = "linux")]
     pub(crate) fn after(self, skip: usize) -> Self {
         debug_assert!(skip <= self.len);
         Segment {
@@ -176,7 +176,6 @@ pub struct Header {
     /// Keeps the socket, and what the face associated with it, until the packet is out.
     owner: Option<Arc<dyn Any + Send + Sync>>,
     /// What a receive from the pool brought.
-    #[cfg(target_os = "linux")]
     pooled: PooledBuffer,
     extra: Option<Box<Extra>>,
 }
@@ -192,13 +191,15 @@ struct Extra {
     /// How long it may be under way on a socket or file.
     timeout: Option<Duration>,
     /// The deadline that was set at the start.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     deadline: Option<Key>,
     /// Of a periodic timer, from packet to start.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     beat: Option<Beat>,
     #[cfg(target_os = "linux")]
     file: FilePart,
+    #[cfg(windows)]
+    scratch: crate::engine::iocp::Scratch,
     /// What the face keeps with it.
     kept: Option<Box<dyn Any + Send + Sync>>,
 }
@@ -222,7 +223,6 @@ impl Header {
             segments: SmallVec::new(),
             id: 0,
             owner: None,
-            #[cfg(target_os = "linux")]
             pooled: PooledBuffer::NONE,
             extra: None,
         }
@@ -252,7 +252,7 @@ impl Header {
             if kind == Kind::RecvFrom {
                 extra.peer = None;
             }
-            #[cfg(target_os = "linux")]
+            #[cfg(any(target_os = "linux", windows))]
             if kind != Kind::Timer {
                 extra.beat = None;
             }
@@ -326,12 +326,10 @@ impl Header {
     }
 
     /// What a receive from the port's pool brought.
-    #[cfg(target_os = "linux")]
     pub fn take_pooled(&mut self) -> Option<PooledBuffer> {
         self.pooled.take()
     }
 
-    #[cfg(target_os = "linux")]
     pub(crate) fn set_pooled(&mut self, buffer: PooledBuffer) {
         self.pooled = buffer;
     }
@@ -356,19 +354,31 @@ impl Header {
         &mut self.extra().file
     }
 
+    /// What it lends the system beside its segments.
+    #[cfg(windows)]
+    pub(crate) fn scratch(&mut self) -> &mut crate::engine::iocp::Scratch {
+        &mut self.extra().scratch
+    }
+
+    /// The same, if it has been needed yet.
+    #[cfg(windows)]
+    pub(crate) fn has_scratch(&mut self) -> Option<&mut crate::engine::iocp::Scratch> {
+        self.extra.as_mut().map(|extra| &mut extra.scratch)
+    }
+
     /// Remembers the deadline that was set at the start.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn set_deadline(&mut self, deadline: Key) {
         self.extra().deadline = Some(deadline);
     }
 
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn take_deadline(&mut self) -> Option<Key> {
         self.extra.as_mut()?.deadline.take()
     }
 
     /// The beat of a periodic timer.
-    #[cfg(target_os = "linux")]
+    #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn beat(&mut self) -> &mut Option<Beat> {
         &mut self.extra().beat
     }
@@ -390,6 +400,7 @@ impl Header {
         self.segments.iter().map(|segment| segment.len).sum()
     }
 
+    #[cfg(target_os = "linux")]
     pub(crate) fn add_bytes(&mut self, bytes: usize) {
         self.bytes += bytes;
     }

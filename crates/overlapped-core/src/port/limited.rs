@@ -9,7 +9,7 @@ pub(crate) struct Limited {
 }
 
 impl Limited {
-    pub(super) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize) -> Self {
         Limited {
             count: AtomicUsize::new(0),
             most,

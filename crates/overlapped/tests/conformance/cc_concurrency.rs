@@ -51,6 +51,9 @@ impl Worker {
         until("the worker waits", || {
             self.port.stats().queue.waiting == before + 1
         });
+        // On Windows the count is of those who are about to wait.
+        #[cfg(windows)]
+        std::thread::sleep(Duration::from_millis(20));
     }
 
     fn get(&self, timeout: Duration) {
@@ -96,10 +99,22 @@ fn post(port: &Port, user: u64) {
     port.post(text(b"", user), 0).unwrap();
 }
 
+/// Whether the engine tells how many threads are active: the Windows kernel does not.
+const COUNTS: bool = cfg!(not(windows));
+
+fn assert_active(port: &Port, active: usize) {
+    if COUNTS {
+        assert_eq!(port.stats().queue.active, active);
+    }
+}
+
 const POLICIES: [WakePolicy; 2] = [WakePolicy::Windows, WakePolicy::Economy];
 
 #[test]
 fn cc_2_waiting_threads_are_released_last_in_first_out() {
+    if !crate::wine::obeys("cc_2_waiting_threads_are_released_last_in_first_out") {
+        return;
+    }
     for policy in POLICIES {
         let port = port(4, policy);
         let workers: Vec<_> = (0..4).map(|_| Worker::new(&port)).collect();
@@ -116,12 +131,15 @@ fn cc_2_waiting_threads_are_released_last_in_first_out() {
 
 #[test]
 fn cc_4_a_thread_counts_however_its_call_returned() {
+    if !crate::wine::obeys("cc_4_a_thread_counts_however_its_call_returned") {
+        return;
+    }
     for policy in POLICIES {
         let port = port(1, policy);
         let (a, b) = (Worker::new(&port), Worker::new(&port));
         a.get(Duration::ZERO);
         assert!(matches!(a.got(), Err(GetError::TimedOut)));
-        assert_eq!(port.stats().queue.active, 1);
+        assert_active(&port, 1);
         b.wait();
         post(&port, 1);
         // At the limit: the packet stays although b waits.
@@ -136,6 +154,9 @@ fn cc_4_a_thread_counts_however_its_call_returned() {
 
 #[test]
 fn cc_5_a_thread_that_loops_takes_packet_after_packet() {
+    if !crate::wine::obeys("cc_5_a_thread_that_loops_takes_packet_after_packet") {
+        return;
+    }
     for policy in POLICIES {
         let port = port(1, policy);
         let (a, b) = (Worker::new(&port), Worker::new(&port));
@@ -153,7 +174,9 @@ fn cc_5_a_thread_that_loops_takes_packet_after_packet() {
         }
         // b slept all the time.
         assert_eq!(port.stats().queue.waiting, 1);
-        assert_eq!(port.stats().queue.wakes, wakes + 1, "under {policy:?}");
+        if COUNTS {
+            assert_eq!(port.stats().queue.wakes, wakes + 1, "under {policy:?}");
+        }
         a.exit();
         post(&port, 99);
         assert_eq!(b.packet(), 99);
@@ -162,6 +185,9 @@ fn cc_5_a_thread_that_loops_takes_packet_after_packet() {
 
 #[test]
 fn cc_6_at_the_limit_a_poll_times_out_although_packets_are_queued() {
+    if !crate::wine::obeys("cc_6_at_the_limit_a_poll_times_out_although_packets_are_queued") {
+        return;
+    }
     for policy in POLICIES {
         let port = port(1, policy);
         let (a, b) = (Worker::new(&port), Worker::new(&port));
@@ -181,6 +207,9 @@ fn cc_6_at_the_limit_a_poll_times_out_although_packets_are_queued() {
 
 #[test]
 fn cc_7_an_insert_below_the_limit_goes_straight_to_a_waiter() {
+    if !crate::wine::obeys("cc_7_an_insert_below_the_limit_goes_straight_to_a_waiter") {
+        return;
+    }
     for policy in POLICIES {
         let port = port(1, policy);
         let (a, b) = (Worker::new(&port), Worker::new(&port));
@@ -191,12 +220,11 @@ fn cc_7_an_insert_below_the_limit_goes_straight_to_a_waiter() {
         post(&port, 2);
         assert_eq!(b.packet(), 1);
         let stats = port.stats().queue;
-        assert_eq!(
-            (stats.wakes, stats.queued),
-            (wakes + 1, 1),
-            "under {policy:?}"
-        );
-        assert_eq!((stats.active, stats.handed_over), (1, 1));
+        assert_eq!(stats.queued, 1, "under {policy:?}");
+        if COUNTS {
+            assert_eq!(stats.wakes, wakes + 1, "under {policy:?}");
+            assert_eq!((stats.active, stats.handed_over), (1, 1));
+        }
         b.exit();
         assert_eq!(a.packet(), 2);
     }
@@ -204,6 +232,9 @@ fn cc_7_an_insert_below_the_limit_goes_straight_to_a_waiter() {
 
 #[test]
 fn cc_8_cc_9_a_blocking_worker_is_replaced_and_counts_again() {
+    if !crate::wine::obeys("cc_8_cc_9_a_blocking_worker_is_replaced_and_counts_again") {
+        return;
+    }
     for policy in POLICIES {
         let port = port(1, policy);
         let (a, b) = (Worker::new(&port), Worker::new(&port));
@@ -216,9 +247,11 @@ fn cc_8_cc_9_a_blocking_worker_is_replaced_and_counts_again() {
         let (unblock, blocked) = channel::<()>();
         a.run(move |port| port.blocking(|| blocked.recv().unwrap()));
         assert_eq!(b.packet(), 2);
-        assert_eq!(port.stats().queue.active, 1);
+        assert_active(&port, 1);
         unblock.send(()).unwrap();
-        until("both count", || port.stats().queue.active == 2);
+        until("both count", || !COUNTS || port.stats().queue.active == 2);
+        #[cfg(windows)]
+        std::thread::sleep(Duration::from_millis(20));
         // Above the limit nobody is released: b comes back and waits although a packet is there.
         post(&port, 3);
         b.get(Duration::ZERO);
@@ -229,6 +262,8 @@ fn cc_8_cc_9_a_blocking_worker_is_replaced_and_counts_again() {
     }
 }
 
+/// All that can be seen of this are counts.
+#[cfg(target_os = "linux")]
 #[test]
 fn cc_9_the_place_comes_back_after_a_panic() {
     let port = port(1, WakePolicy::Economy);
@@ -248,6 +283,9 @@ fn cc_9_the_place_comes_back_after_a_panic() {
 
 #[test]
 fn cc_10_leaving_for_another_port_releases_a_waiter() {
+    if !crate::wine::obeys("cc_10_leaving_for_another_port_releases_a_waiter") {
+        return;
+    }
     for policy in POLICIES {
         let (port, other) = (port(1, policy), port(1, policy));
         let (a, b) = (Worker::new(&port), Worker::new(&port));
@@ -260,7 +298,9 @@ fn cc_10_leaving_for_another_port_releases_a_waiter() {
         let elsewhere = other.clone();
         a.run(move |_| assert!(elsewhere.poll().is_err()));
         assert_eq!(b.packet(), 2);
-        until("it is bound there", || other.stats().queue.bound == 1);
+        until("it is bound there", || {
+            !COUNTS || other.stats().queue.bound == 1
+        });
         a.exit();
         assert_eq!(other.stats().queue.bound, 0);
     }
@@ -314,9 +354,11 @@ fn cc_12_a_batch_counts_as_one() {
             .unwrap();
     });
     assert_eq!(taken.recv_timeout(WATCHDOG).unwrap(), 8);
-    assert_eq!(port.stats().queue.active, 1);
+    assert_active(&port, 1);
 }
 
+/// The rescue is a substitute for what the Windows kernel does by itself.
+#[cfg(target_os = "linux")]
 #[test]
 fn a_worker_that_never_comes_back_is_rescued() {
     for policy in POLICIES {
@@ -345,6 +387,9 @@ fn a_worker_that_never_comes_back_is_rescued() {
 
 #[test]
 fn a_computing_worker_strands_nobody() {
+    if !crate::wine::obeys("a_computing_worker_strands_nobody") {
+        return;
+    }
     // Under economy, b waits without being told: it looks by itself.
     let port = System::new().build(CompletionPort::builder().concurrency(2));
     let (a, b) = (Worker::new(&port), Worker::new(&port));

@@ -289,7 +289,7 @@ fn what_cannot_be_waited_for_is_refused_with_advice() {
 }
 
 /// It has streams only, and nothing to poll.
-#[cfg(feature = "sim")]
+#[cfg(all(feature = "sim", target_os = "linux"))]
 #[test]
 fn a_simulated_socket_says_that_it_cannot() {
     crate::world::Sim::with_seeds(|world| {

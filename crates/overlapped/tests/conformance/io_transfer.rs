@@ -447,8 +447,12 @@ fn a_direction_that_was_shut_down_elsewhere_is_no_reset() {
     stream.shutdown(Shutdown::Write).unwrap();
     let port = System::new().port();
     let socket = port.associate(stream, 1).unwrap();
-    socket.send(text(b"x", 0)).unwrap();
-    assert_eq!(get(&port).status, Status::PIPE_DISCONNECTED);
+    // At once or in the packet (PK-5).
+    let status = match socket.send(text(b"x", 0)) {
+        Ok(_) => get(&port).status,
+        Err(refused) => refused.status,
+    };
+    assert_eq!(status, Status::PIPE_DISCONNECTED);
     remote.send(b"hello");
     socket.recv(room(8, 0)).unwrap();
     assert_eq!(get(&port).operation.bytes(), b"hello");
@@ -464,7 +468,9 @@ fn pk_5_a_refused_receive_leaves_its_buffer_alone() {
     assert_eq!(refused.operation.bytes(), b"before");
 }
 
-/// So that a busy socket cannot keep a worker: a turn ends, and the rest waits like all others.
+/// So that a busy socket cannot keep a worker: a turn ends, and the rest waits like all others. On
+/// Windows no worker makes transfers.
+#[cfg(not(windows))]
 #[test]
 fn a_turn_has_an_end() {
     const RECEIVES: usize = 2000;

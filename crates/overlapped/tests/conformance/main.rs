@@ -8,6 +8,7 @@
 //! No test asserts elapsed time. Something that must happen is awaited under a long watchdog,
 //! something that must not is shown by the state of the queue.
 
+mod wine;
 mod world;
 
 mod ax_accept;
@@ -16,9 +17,7 @@ mod ce_connect;
 mod cx_cancel_close;
 mod dx_disconnect;
 mod gq_get;
-#[cfg(target_os = "linux")]
 mod io_datagrams;
-#[cfg(target_os = "linux")]
 mod io_files;
 #[cfg(target_os = "linux")]
 mod io_local;
@@ -28,18 +27,21 @@ mod io_transfer;
 mod pk_packet;
 mod po_port;
 mod pq_post;
-#[cfg(target_os = "linux")]
 mod rp_pool;
 mod sk_direct;
 mod tm_time;
 
 /// Makes a test of each function for each engine.
 macro_rules! on_every_engine {
-    ($($test:ident),* $(,)?) => {
+    ($($(#[$only:meta])? $test:ident),* $(,)?) => {
         mod on_system {
-            $(#[test] fn $test() { super::$test(&$crate::world::System::new()); })*
+            $($(#[$only])? #[test] fn $test() {
+                if $crate::wine::obeys(stringify!($test)) {
+                    super::$test(&$crate::world::System::new());
+                }
+            })*
         }
-        #[cfg(feature = "sim")]
+        #[cfg(all(feature = "sim", target_os = "linux"))]
         mod on_sim {
             $(#[test] fn $test() { $crate::world::Sim::with_seeds(|world| super::$test(world)); })*
         }

@@ -106,16 +106,18 @@ fn tm_3_a_cancelled_timer_yields_its_one_packet(world: &impl World) {
     std::thread::scope(|scope| {
         scope.spawn(|| assert!(port.cancel(second)));
     });
-    let packet = get(&port);
-    assert_eq!(
-        (*packet.operation.user(), packet.status, packet.bytes),
-        (2, Status::CANCELLED, 0)
-    );
-    assert_eq!((packet.kind, packet.socket), (Kind::Timer, None));
     assert!(port.cancel(first));
-    assert_eq!(*get(&port).operation.user(), 1);
+    let mut ended: Vec<_> = (0..3).map(|_| get(&port)).collect();
+    ended.sort_by_key(|packet| *packet.operation.user());
+    for packet in &ended[..2] {
+        assert_eq!((packet.status, packet.bytes), (Status::CANCELLED, 0));
+        assert_eq!((packet.kind, &packet.socket), (Kind::Timer, &None));
+    }
     // The third is untouched.
-    assert_eq!(get(&port).status, Status::SUCCESS);
+    assert_eq!(
+        (*ended[2].operation.user(), ended[2].status),
+        (3, Status::SUCCESS)
+    );
     nothing_under_way(&port);
 }
 
@@ -516,6 +518,8 @@ fn tm_5_no_wake_up_is_lost() {
     worker.join().unwrap();
 }
 
+/// There is no rescue on Windows.
+#[cfg(not(windows))]
 #[test]
 fn tm_9_a_timer_does_not_wait_for_a_worker_that_stays_away() {
     let port: Port = CompletionPort::builder().concurrency(1).build().unwrap();
@@ -540,6 +544,9 @@ fn tm_9_a_timer_does_not_wait_for_a_worker_that_stays_away() {
 
 #[test]
 fn tm_9_at_the_limit_a_timer_waits_for_a_worker() {
+    if !crate::wine::obeys("tm_9_at_the_limit_a_timer_waits_for_a_worker") {
+        return;
+    }
     let port = System::new().port();
     std::thread::scope(|scope| {
         let (go_on, gate) = channel();
@@ -592,6 +599,7 @@ fn tm_3_a_cancel_races_with_expiry() {
 }
 
 /// CX-2: one type of token for sockets, files and timers, and none names what is another's.
+#[cfg(target_os = "linux")]
 #[test]
 fn tm_3_a_files_token_names_no_timer() {
     let port: Port = overlapped::CompletionPort::new(1).unwrap();

@@ -236,10 +236,10 @@ impl Remote for TcpStream {
 
 /// The simulated network, with everything an ordinary day brings but breaking connections: data
 /// comes in pieces, late and in odd order of reports.
-#[cfg(feature = "sim")]
+#[cfg(all(feature = "sim", target_os = "linux"))]
 pub use simulated::Sim;
 
-#[cfg(feature = "sim")]
+#[cfg(all(feature = "sim", target_os = "linux"))]
 mod simulated {
     use std::cell::Cell;
     use std::net::SocketAddr;

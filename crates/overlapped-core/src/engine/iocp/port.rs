@@ -1,23 +1,35 @@
 //! The port: a kernel handle, and the count of what is in flight.
 
+use std::collections::HashMap;
 use std::io;
-use std::os::windows::io::AsRawSocket;
+use std::num::NonZeroU64;
+use std::os::windows::io::OwnedHandle;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
+use overlapped_queue::Fifo;
+use smallvec::SmallVec;
 use windows_sys::Win32::Foundation::{
-    CloseHandle, GetLastError, HANDLE, INVALID_HANDLE_VALUE, WAIT_TIMEOUT,
+    CloseHandle, FALSE, GetLastError, HANDLE, INVALID_HANDLE_VALUE, WAIT_TIMEOUT,
 };
 use windows_sys::Win32::System::IO::{
-    CreateIoCompletionPort, GetQueuedCompletionStatus, OVERLAPPED, PostQueuedCompletionStatus,
+    CreateIoCompletionPort, GetQueuedCompletionStatusEx, OVERLAPPED, OVERLAPPED_ENTRY,
+    PostQueuedCompletionStatus,
 };
 use windows_sys::Win32::System::Threading::INFINITE;
 
+use super::Parked;
+use super::clock::{Clock, nanoseconds};
+use super::file::{File, FileState};
+use super::overlapped::Whose;
 use super::socket::{Socket, SocketState};
 use crate::endpoint::Endpoint;
-use crate::operation::{Header, Kind, Operation, OperationList};
+use crate::operation::{Header, Operation, OperationList};
+use crate::pool::Pool;
+use crate::port::limited::Limited;
+use crate::port::timers::{self, Beat, Due, Key};
 use crate::{GetError, Options, QueueStats, Refused, Stats, Status, Token};
 
 /// The untyped completion port: the kernel's.
@@ -26,14 +38,22 @@ pub struct Port {
     inner: Arc<PortInner>,
 }
 
-pub(super) struct PortInner {
+pub(crate) struct PortInner {
     handle: HANDLE,
+    concurrency: usize,
     closed: AtomicBool,
     /// Operations that the kernel has, or that are queued.
     in_flight: AtomicUsize,
+    /// Threads that wait.
     waiting: AtomicUsize,
-    sockets: Mutex<Vec<Weak<SocketState>>>,
-    max_sockets: usize,
+    /// Open sockets, counted.
+    sockets: Limited,
+    /// Those that there are, for the end of the port.
+    known: Mutex<HashMap<u64, Weak<SocketState>>>,
+    known_files: Mutex<HashMap<u64, Weak<FileState>>>,
+    clock: Arc<Clock>,
+    pool: Pool,
+    linger_for: Duration,
 }
 
 // SAFETY: a port's handle may be used from any thread.
@@ -43,10 +63,16 @@ unsafe impl Sync for PortInner {}
 
 impl Drop for PortInner {
     fn drop(&mut self) {
+        drop(self.clock.end());
         // SAFETY: the handle is ours, and nobody waits on it: whoever does holds a reference.
         unsafe { CloseHandle(self.handle) };
     }
 }
+
+/// How many packets are taken in one call at most.
+const BATCH: usize = 64;
+
+type Entries = SmallVec<[OVERLAPPED_ENTRY; 1]>;
 
 impl Port {
     /// Makes a port.
@@ -55,7 +81,12 @@ impl Port {
     ///
     /// The system's.
     pub fn new(options: &Options) -> io::Result<Port> {
-        let threads = u32::try_from(options.concurrency).unwrap_or(u32::MAX);
+        let concurrency = match options.concurrency {
+            // Not the system's meaning of 0, which knows no affinity mask.
+            0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
+            n => n,
+        };
+        let threads = u32::try_from(concurrency).unwrap_or(u32::MAX);
         // SAFETY: no pointers are involved.
         let handle =
             unsafe { CreateIoCompletionPort(INVALID_HANDLE_VALUE, null_mut(), 0, threads) };
@@ -64,11 +95,16 @@ impl Port {
         }
         let inner = PortInner {
             handle,
+            concurrency,
             closed: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            sockets: Mutex::default(),
-            max_sockets: options.max_sockets,
+            sockets: Limited::new(options.max_sockets),
+            known: Mutex::default(),
+            known_files: Mutex::default(),
+            clock: Clock::new(),
+            pool: Pool::new(options.pool_limit),
+            linger_for: options.linger,
         };
         Ok(Port {
             inner: Arc::new(inner),
@@ -84,22 +120,41 @@ impl Port {
         if self.inner.is_closed() {
             return Err((GetError::Closed.into(), endpoint));
         }
-        let mut sockets = self.inner.sockets();
-        sockets.retain(|socket| socket.strong_count() > 0);
-        if sockets.len() >= self.inner.max_sockets {
-            return Err((crate::too_many_sockets(self.inner.max_sockets), endpoint));
-        }
-        let Endpoint::Os(socket) = endpoint;
-        let raw = socket.as_raw_socket() as HANDLE;
-        // SAFETY: both handles are open.
-        let result = unsafe { CreateIoCompletionPort(raw, self.inner.handle, 0, 0) };
-        if result.is_null() {
-            return Err((io::Error::last_os_error(), Endpoint::Os(socket)));
-        }
-        let state = SocketState::new(self.inner.clone(), socket);
-        sockets.push(Arc::downgrade(&state));
-        drop(sockets);
+        let socket = match endpoint {
+            Endpoint::Os(socket) => socket,
+            Endpoint::File(_) => {
+                let text = "this is a file, which has operations of its own; use associate_file";
+                return Err((io::Error::new(io::ErrorKind::Unsupported, text), endpoint));
+            }
+        };
+        let state = SocketState::associate(&self.inner, socket)
+            .map_err(|(error, socket)| (error, Endpoint::Os(socket)))?;
+        let weak = Arc::downgrade(&state);
+        self.inner.known().insert(state.number(), weak);
         Ok(Socket::new(state))
+    }
+
+    /// Associates an open file.
+    ///
+    /// # Errors
+    ///
+    /// The handle comes back with the reason.
+    pub fn associate_file(&self, handle: OwnedHandle) -> Result<File, (io::Error, OwnedHandle)> {
+        if self.inner.is_closed() {
+            return Err((GetError::Closed.into(), handle));
+        }
+        FileState::associate(&self.inner, handle).map(|state| self.known_file(state))
+    }
+
+    /// A file for an open to open.
+    pub fn unopened_file(&self) -> File {
+        self.known_file(FileState::unopened(&self.inner))
+    }
+
+    fn known_file(&self, state: Arc<FileState>) -> File {
+        let weak = Arc::downgrade(&state);
+        self.inner.known_files().insert(state.number(), weak);
+        File::new(state)
     }
 
     /// Queues an operation as it is (PQ-1).
@@ -111,28 +166,51 @@ impl Port {
         self.inner.post(operation)
     }
 
-    /// Refused: this engine has no timers yet.
+    /// Starts an operation that was prepared as a timer: it completes after this long.
     ///
     /// # Errors
     ///
-    /// Always.
-    pub fn start_timer(&self, operation: Operation, _after: Duration) -> Result<Token, Refused> {
-        let status = Status::NOT_SUPPORTED;
-        Err(Refused { status, operation })
+    /// The operation comes back when the port is closed, or there is no memory or no thread.
+    pub fn start_timer(&self, mut operation: Operation, after: Duration) -> Result<Token, Refused> {
+        *operation.beat() = None;
+        let at = self.inner.clock.after(after);
+        self.inner.start_timer(operation, at)
     }
 
-    /// Refused, as [`start_timer`](Port::start_timer).
+    /// Starts an operation that was prepared as a timer: it completes at the next tick of its beat.
     ///
     /// # Errors
     ///
-    /// Always.
-    pub fn start_interval(&self, operation: Operation, period: Duration) -> Result<Token, Refused> {
-        self.start_timer(operation, period)
+    /// As [`start_timer`](Port::start_timer), and for a period of zero.
+    pub fn start_interval(
+        &self,
+        mut operation: Operation,
+        period: Duration,
+    ) -> Result<Token, Refused> {
+        let Some(period) = NonZeroU64::new(nanoseconds(period)) else {
+            let status = Status::INVALID_PARAMETER;
+            return Err(Refused { status, operation });
+        };
+        let beat = match *operation.beat() {
+            Some(beat) if beat.period() == period => beat,
+            _ => Beat::new(period, self.inner.clock.now()),
+        };
+        *operation.beat() = Some(beat);
+        self.inner.start_timer(operation, beat.next())
     }
 
-    /// `false`: there are none.
-    pub fn cancel_timer(&self, _token: Token) -> bool {
-        false
+    /// Cancels a timer; `false` if it is not under way (CX-2).
+    pub fn cancel_timer(&self, token: Token) -> bool {
+        let key = timers::key(token);
+        let Some(Due::Timer(mut operation)) =
+            key.and_then(|key| self.inner.clock.timers.remove(key))
+        else {
+            return false;
+        };
+        *operation.beat() = None;
+        operation.finish(Status::CANCELLED, 0);
+        self.inner.post_surely(operation);
+        true
     }
 
     /// Waits for a packet; `None` waits for ever, zero only looks.
@@ -141,25 +219,9 @@ impl Port {
     ///
     /// When there was none in time, or the port is closed.
     pub fn get(&self, timeout: Option<Duration>) -> Result<Operation, GetError> {
-        let milliseconds = timeout.map_or(INFINITE, |timeout| {
-            let rounded_up = timeout.as_nanos().div_ceil(1_000_000);
-            u32::try_from(rounded_up)
-                .unwrap_or(INFINITE - 1)
-                .min(INFINITE - 1)
-        });
-        if self.inner.is_closed() {
-            return Err(GetError::Closed);
-        }
-        self.inner.waiting.fetch_add(1, SeqCst);
-        let dequeued = self.inner.dequeue(milliseconds);
-        self.inner.waiting.fetch_sub(1, SeqCst);
-        if self.inner.is_closed() {
-            // Dropped, if there is one; and the next that waits is told, too.
-            drop(dequeued);
-            self.inner.stop_a_waiter();
-            return Err(GetError::Closed);
-        }
-        dequeued?.ok_or(GetError::TimedOut)
+        let mut one = OperationList::new();
+        self.get_many(&mut one, 1, timeout)?;
+        Ok(one.pop().expect("at least one was taken"))
     }
 
     /// Waits for a packet and takes up to `most` that are there then (GX-1).
@@ -179,15 +241,27 @@ impl Port {
                 "asked for at most 0 packets; ask for at least 1",
             )));
         }
-        into.push(self.get(timeout)?);
-        let mut taken = 1;
-        while taken < most
-            && let Ok(operation) = self.get(Some(Duration::ZERO))
-        {
-            into.push(operation);
-            taken += 1;
+        let inner = &*self.inner;
+        // A time that is beyond the clock is for ever.
+        let deadline = timeout.and_then(|timeout| Instant::now().checked_add(timeout));
+        loop {
+            let mut taken = OperationList::new();
+            let result = inner.wait(&mut taken, most, deadline);
+            if inner.is_closed() {
+                // The next that waits is told, too; what was taken is dropped.
+                inner.stop_a_waiter();
+                return Err(GetError::Closed);
+            }
+            let came = result.map_err(GetError::Failed)?;
+            let count = taken.len();
+            if count > 0 {
+                into.append(&mut taken);
+                return Ok(count);
+            }
+            if !came && deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+                return Err(GetError::TimedOut);
+            }
         }
-        Ok(taken)
     }
 
     /// Runs `f`: the kernel notices by itself when it blocks.
@@ -197,20 +271,29 @@ impl Port {
 
     /// Ends the port; see the module's introduction.
     pub fn close(&self) {
-        if self.inner.closed.swap(true, SeqCst) {
+        let inner = &*self.inner;
+        if inner.closed.swap(true, SeqCst) {
             return;
         }
-        let sockets = std::mem::take(&mut *self.inner.sockets());
-        for socket in sockets.iter().filter_map(Weak::upgrade) {
-            socket.cancel_all();
+        let due: Vec<Due> = inner.clock.end().collect();
+        drop(inner.pool.end());
+        inner.stop_a_waiter();
+        let mut left = OperationList::new();
+        while inner.in_flight.load(SeqCst) > 0 {
+            // Not only once: what the system would not cancel at one time it may at another.
+            inner.abandon(&mut left);
+            // Others may take some of them; so not for ever. An error is no reason to give up what
+            // the system still writes to.
+            if inner.take(&mut left, BATCH, 10).is_err() {
+                std::thread::sleep(Duration::from_millis(10));
+            }
         }
-        self.inner.stop_a_waiter();
-        while self.inner.in_flight.load(SeqCst) > 0 {
-            // Others may take some of them; so not for ever.
-            drop(self.inner.dequeue(10));
-        }
+        inner.abandon(&mut left);
         // The loop may have taken the stop packet that was meant for another.
-        self.inner.stop_a_waiter();
+        inner.stop_a_waiter();
+        // At the end, because they run destructors of the user's, which may panic.
+        drop(due);
+        drop(left);
     }
 
     /// Whether [`close`](Port::close) was called.
@@ -218,20 +301,25 @@ impl Port {
         self.inner.is_closed()
     }
 
-    /// What is known: the kernel does not tell the queue's counts.
+    /// What is known: of the queue, the kernel tells only its length.
     pub fn stats(&self) -> Stats {
+        let inner = &*self.inner;
+        let mut queue = QueueStats::default();
+        queue.concurrency = inner.concurrency;
+        queue.waiting = inner.waiting.load(SeqCst);
+        queue.queued = inner.depth();
         Stats {
             engine: "iocp",
             engine_reason: "it is the system's own",
-            sockets: self
-                .inner
-                .sockets()
-                .iter()
-                .filter(|s| s.strong_count() > 0)
-                .count(),
-            timers: 0,
-            files: crate::FileStats::default(),
-            queue: QueueStats::default(),
+            sockets: inner.sockets.count(),
+            timers: inner.clock.timers.len(),
+            files: crate::FileStats {
+                engine: "iocp",
+                reason: "it is the system's own".into(),
+                ..Default::default()
+            },
+            pool: inner.pool.stats(),
+            queue,
         }
     }
 }
@@ -241,9 +329,57 @@ impl PortInner {
         self.closed.load(SeqCst)
     }
 
-    fn sockets(&self) -> std::sync::MutexGuard<'_, Vec<Weak<SocketState>>> {
-        self.sockets.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn sockets(&self) -> &Limited {
+        &self.sockets
     }
+
+    fn known(&self) -> MutexGuard<'_, HashMap<u64, Weak<SocketState>>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A socket is no more.
+    pub(super) fn forget(&self, number: u64) {
+        self.known().remove(&number);
+    }
+
+    fn known_files(&self) -> MutexGuard<'_, HashMap<u64, Weak<FileState>>> {
+        self.known_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file is no more.
+    pub(super) fn forget_file(&self, number: u64) {
+        self.known_files().remove(&number);
+    }
+
+    fn abandon(&self, left: &mut OperationList) {
+        // Not under the lock: the last reference may be the one here.
+        let all: Vec<_> = self.known().values().filter_map(Weak::upgrade).collect();
+        for socket in all {
+            socket.abandon(left);
+        }
+        let all: Vec<_> = self
+            .known_files()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for file in all {
+            file.abandon(left);
+        }
+    }
+
+    /// Associates a handle with the kernel's port.
+    pub(super) fn adopt(&self, handle: HANDLE) -> io::Result<()> {
+        // The key is not used: the operation knows its socket.
+        // SAFETY: the port's handle is open; the other is looked at only.
+        if unsafe { CreateIoCompletionPort(handle, self.handle, 0, 0) }.is_null() {
+            return Err(io::Error::last_os_error());
+        }
+        Ok(())
+    }
+
+    // ---- packets -------------------------------------------------------------------------------
 
     /// Counts an operation that is about to be given to the kernel, unless the port has ended.
     pub(super) fn depart(&self) -> bool {
@@ -265,6 +401,27 @@ impl PortInner {
         if !self.depart() {
             return Err(operation);
         }
+        self.queue(operation).inspect_err(|_| self.arrive())
+    }
+
+    /// Posts what must not be lost for want of memory; only a port that has ended drops it.
+    pub(super) fn post_surely(&self, operation: Operation) {
+        if self.depart() {
+            self.queue_surely(operation);
+        }
+    }
+
+    /// Queues an operation that has departed and ended.
+    pub(super) fn queue_surely(&self, mut operation: Operation) {
+        while let Err(back) = self.queue(operation) {
+            // For want of the kernel's memory.
+            operation = back;
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn queue(&self, operation: Operation) -> Result<(), Operation> {
+        debug_assert!(matches!(operation.overlapped.whose, Whose::Nobody));
         let header = operation.into_raw();
         // SAFETY: the kernel does not look into what is posted; the memory comes back with the
         // packet.
@@ -272,7 +429,6 @@ impl PortInner {
             PostQueuedCompletionStatus(self.handle, 0, 0, header.cast::<OVERLAPPED>().as_ptr())
         };
         if posted == 0 {
-            self.arrive();
             // SAFETY: nothing was queued, so it is still ours.
             return Err(unsafe { Operation::from_raw(header) });
         }
@@ -287,37 +443,161 @@ impl PortInner {
         }
     }
 
-    /// Takes a packet; `None` if none came in time, or a stop packet did.
-    fn dequeue(&self, milliseconds: u32) -> Result<Option<Operation>, GetError> {
-        let (mut bytes, mut key, mut overlapped) = (0, 0, null_mut());
-        // SAFETY: the pointers are valid for the call.
+    /// Waits until the deadline for packets; whether any came, stop packets among them.
+    fn wait(
+        &self,
+        into: &mut OperationList,
+        most: usize,
+        deadline: Option<Instant>,
+    ) -> io::Result<bool> {
+        let milliseconds = deadline.map_or(INFINITE, |deadline| {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let rounded_up = left.as_nanos().div_ceil(1_000_000);
+            u32::try_from(rounded_up).map_or(INFINITE - 1, |ms| ms.min(INFINITE - 1))
+        });
+        // In this order: whoever ends the port sets the flag and then looks who waits.
+        self.waiting.fetch_add(1, SeqCst);
+        let result = if self.is_closed() {
+            Ok(false)
+        } else {
+            self.take(into, most, milliseconds)
+        };
+        self.waiting.fetch_sub(1, SeqCst);
+        result
+    }
+
+    /// Takes packets out of the kernel's queue.
+    fn take(&self, into: &mut OperationList, most: usize, milliseconds: u32) -> io::Result<bool> {
+        let mut entries: Entries = SmallVec::new();
+        entries.resize_with(most.min(BATCH), OVERLAPPED_ENTRY::default);
+        let mut count = 0;
+        // SAFETY: there are as many entries as it says, and the count lives for the call.
         let ok = unsafe {
-            GetQueuedCompletionStatus(
+            GetQueuedCompletionStatusEx(
                 self.handle,
-                &mut bytes,
-                &mut key,
-                &mut overlapped,
+                entries.as_mut_ptr(),
+                entries.len() as u32,
+                &mut count,
                 milliseconds,
+                FALSE,
             )
         };
-        let Some(header) = NonNull::new(overlapped.cast::<Header>()) else {
+        if ok == 0 {
             // SAFETY: no pointers are involved.
-            return match (ok, unsafe { GetLastError() }) {
-                (0, WAIT_TIMEOUT) | (1.., _) => Ok(None),
-                (_, error) => Err(GetError::Failed(io::Error::from_raw_os_error(error as i32))),
+            return match unsafe { GetLastError() } {
+                WAIT_TIMEOUT => Ok(false),
+                error => Err(io::Error::from_raw_os_error(error as i32)),
             };
-        };
-        // SAFETY: the address is that of an operation whose memory was given up when it was
-        // started, and the kernel is done with it.
-        let mut operation = unsafe { Operation::from_raw(header) };
-        if operation.kind() != Kind::Post {
-            let status = operation.overlapped.status();
-            if let Some(socket) = operation.overlapped.socket.take() {
-                socket.landed(operation.id());
+        }
+        for entry in &entries[..count as usize] {
+            if let Some(header) = NonNull::new(entry.lpOverlapped.cast::<Header>()) {
+                // SAFETY: the address is that of an operation whose memory was given up when it
+                // was started or posted, and the kernel is done with it.
+                let operation = unsafe { Operation::from_raw(header) };
+                let bytes = entry.dwNumberOfBytesTransferred as usize;
+                if let Some(operation) = self.landed(operation, bytes) {
+                    into.push(operation);
+                }
             }
-            operation.finish(status, bytes as usize);
+        }
+        Ok(true)
+    }
+
+    /// An operation has come back with its packet, and is over or not.
+    fn landed(&self, mut operation: Operation, bytes: usize) -> Option<Operation> {
+        match std::mem::take(&mut operation.overlapped.whose) {
+            Whose::Nobody => {}
+            Whose::Socket(socket) => {
+                let status = operation.overlapped.status();
+                operation = socket.land(operation, status, bytes)?;
+                self.lift_deadline(&mut operation);
+            }
+            Whose::File(file) => {
+                let status = operation.overlapped.status();
+                file.land(&mut operation, status, bytes);
+                self.lift_deadline(&mut operation);
+            }
         }
         self.arrive();
-        Ok(Some(operation))
+        Some(operation)
+    }
+
+    // ---- the pool ------------------------------------------------------------------------------
+
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Sockets for which there are buffers now go on.
+    pub(crate) fn push_all(&self, unparked: &mut Parked) {
+        while let Some(socket) = unparked.pop() {
+            socket.go_on(unparked);
+        }
+    }
+
+    /// There is no fork.
+    pub(crate) fn is_forked(&self) -> bool {
+        false
+    }
+
+    /// How many packets are queued; 0 if the system does not say.
+    fn depth(&self) -> usize {
+        #[link(name = "ntdll")]
+        unsafe extern "system" {
+            fn NtQueryIoCompletion(
+                port: HANDLE,
+                class: i32,
+                information: *mut core::ffi::c_void,
+                length: u32,
+                returned: *mut u32,
+            ) -> i32;
+        }
+        const BASIC: i32 = 0;
+        let mut depth = 0u32;
+        // SAFETY: the depth is what this class writes, and lives for the call.
+        let status = unsafe {
+            NtQueryIoCompletion(
+                self.handle,
+                BASIC,
+                (&raw mut depth).cast(),
+                size_of::<u32>() as u32,
+                null_mut(),
+            )
+        };
+        if status < 0 { 0 } else { depth as usize }
+    }
+
+    // ---- time ----------------------------------------------------------------------------------
+
+    fn start_timer(self: &Arc<Self>, operation: Operation, at: u64) -> Result<Token, Refused> {
+        match self.clock.schedule(self, at, Due::Timer(operation)) {
+            Ok(key) => Ok(timers::token(key)),
+            Err((status, Due::Timer(operation))) => Err(Refused { status, operation }),
+            Err(_) => unreachable!("it was a timer"),
+        }
+    }
+
+    /// Has something done after this long.
+    pub(super) fn schedule_after(
+        self: &Arc<Self>,
+        duration: Duration,
+        due: Due,
+    ) -> Result<Key, (Status, Due)> {
+        self.clock.schedule(self, self.clock.after(duration), due)
+    }
+
+    pub(super) fn unschedule(&self, key: Key) {
+        self.clock.timers.remove(key);
+    }
+
+    /// Takes the deadline of an operation out, if it has one.
+    pub(super) fn lift_deadline(&self, operation: &mut Operation) {
+        if let Some(key) = operation.take_deadline() {
+            self.clock.timers.remove(key);
+        }
+    }
+
+    pub(super) fn linger_for(&self) -> Duration {
+        self.linger_for
     }
 }

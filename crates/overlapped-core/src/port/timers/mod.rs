@@ -46,7 +46,11 @@ use self::heap::Heap;
 pub(crate) use self::heap::Key;
 use self::horizon::{Horizon, NEVER};
 use crate::Status;
+#[cfg(target_os = "linux")]
 use crate::engine::files::FileState;
+#[cfg(windows)]
+use crate::engine::iocp::{FileState, SocketState};
+#[cfg(target_os = "linux")]
 use crate::engine::readiness::SocketState;
 use crate::operation::{Operation, Token};
 
@@ -74,7 +78,7 @@ struct Guarded {
 }
 
 impl Timers {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         // A token is refused by every port but its own: the serial numbers of a process's ports
         // lie 2^44 apart.
         static PORTS: AtomicU64 = AtomicU64::new(0);
@@ -95,7 +99,7 @@ impl Timers {
 
     /// Adds something; whether the leader waits for too long now. It comes back if there is no
     /// memory for it, or the port has ended.
-    pub(super) fn add(&self, at: u64, due: Due) -> Result<(Key, bool), (Status, Due)> {
+    pub(crate) fn add(&self, at: u64, due: Due) -> Result<(Key, bool), (Status, Due)> {
         let at = at.min(NEVER - 1);
         let mut guarded = self.lock();
         if guarded.ended {
@@ -110,7 +114,7 @@ impl Timers {
     }
 
     /// Takes something out, if it is still there.
-    pub(super) fn remove(&self, key: Key) -> Option<Due> {
+    pub(crate) fn remove(&self, key: Key) -> Option<Due> {
         let mut guarded = self.lock();
         let removed = guarded.heap.remove(key);
         self.note_earliest(&guarded);
@@ -118,7 +122,7 @@ impl Timers {
     }
 
     /// Takes out the next that is due.
-    pub(super) fn pop(&self, now: u64) -> Option<(u64, Due)> {
+    pub(crate) fn pop(&self, now: u64) -> Option<(u64, Due)> {
         let mut guarded = self.lock();
         let popped = guarded.heap.pop(now);
         self.note_earliest(&guarded);
@@ -130,7 +134,7 @@ impl Timers {
     }
 
     /// The leader is about to wait for `timeout`: for how long it may.
-    pub(super) fn bound(
+    pub(crate) fn bound(
         &self,
         timeout: Option<Duration>,
         now: impl Fn() -> u64,
@@ -147,13 +151,13 @@ impl Timers {
     }
 
     /// The leader is back. Whether anything can be due.
-    pub(super) fn back(&self) -> bool {
+    pub(crate) fn back(&self) -> bool {
         self.horizon.retreat();
         self.horizon.earliest() != NEVER
     }
 
     /// The port has ended: what is left, to be dropped without the lock.
-    pub(super) fn end(&self) -> impl Iterator<Item = Due> + use<> {
+    pub(crate) fn end(&self) -> impl Iterator<Item = Due> + use<> {
         let mut guarded = self.lock();
         guarded.ended = true;
         let mut left = std::mem::replace(&mut guarded.heap, Heap::new(NonZeroU64::MIN));
@@ -162,7 +166,7 @@ impl Timers {
     }
 
     /// How much there is.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().heap.len()
     }
 }
@@ -172,7 +176,7 @@ impl Timers {
 const TIMER: u64 = 1 << 62;
 
 /// The token of a timer.
-pub(super) fn token(key: Key) -> Token {
+pub(crate) fn token(key: Key) -> Token {
     let (slot, serial) = key.parts();
     Token {
         socket: TIMER | u64::from(slot),
@@ -181,7 +185,7 @@ pub(super) fn token(key: Key) -> Token {
 }
 
 /// The timer that a token names, if it names one.
-pub(super) fn key(token: Token) -> Option<Key> {
+pub(crate) fn key(token: Token) -> Option<Key> {
     if token.socket / TIMER != 1 {
         return None;
     }
@@ -197,21 +201,21 @@ pub(crate) struct Beat {
 }
 
 impl Beat {
-    pub(super) fn new(period: NonZeroU64, now: u64) -> Self {
+    pub(crate) fn new(period: NonZeroU64, now: u64) -> Self {
         Beat { period, tick: now }
     }
 
-    pub(super) fn period(self) -> NonZeroU64 {
+    pub(crate) fn period(self) -> NonZeroU64 {
         self.period
     }
 
     /// When the next tick is.
-    pub(super) fn next(self) -> u64 {
+    pub(crate) fn next(self) -> u64 {
         self.tick.saturating_add(self.period.get())
     }
 
     /// Goes on to the last tick there has been; over how many.
-    pub(super) fn advance(&mut self, now: u64) -> u64 {
+    pub(crate) fn advance(&mut self, now: u64) -> u64 {
         let ticks = now.saturating_sub(self.tick) / self.period;
         self.tick += ticks * self.period.get();
         ticks
