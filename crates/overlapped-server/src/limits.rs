@@ -3,11 +3,13 @@
 //! The soft limit is 1024 on most systems, for the sake of programs that use `select`; this one
 //! does not, and raises it to what it is allowed.
 
+#[cfg(unix)]
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Raises the soft limit to the hard one. Returns the limit that holds now; `None` for no limit.
 ///
 /// That this fails is no reason not to serve: then the old limit holds.
+#[cfg(unix)]
 pub fn raise_descriptors() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit {
@@ -20,7 +22,13 @@ pub fn raise_descriptors() -> Option<u64> {
     }
 }
 
-#[cfg(test)]
+/// Windows has no such limit.
+#[cfg(windows)]
+pub fn raise_descriptors() -> Option<u64> {
+    None
+}
+
+#[cfg(all(test, unix))]
 mod tests {
     use super::*;
 

@@ -1,12 +1,15 @@
 //! Listening: from the words on the command line to sockets.
 //!
 //! * `SO_REUSEADDR`, so that a server that was just ended can be started again although its old
-//!   connections are still in TIME_WAIT. (On Linux it does not let two servers listen on one port.)
+//!   connections are still in TIME_WAIT. (On Linux it does not let two servers listen on one port.
+//!   On Windows it does, and a restart needs nothing; there the address is claimed for this server
+//!   alone, `SO_EXCLUSIVEADDRUSE`.)
 //! * A backlog as long as the system allows: in a storm of connections they wait in line.
 //! * An IPv6 address means IPv6 only, so that `0.0.0.0` and `[::]` can be given side by side.
 //! * With several completion ports, each has a socket of its own on every address, and the system
 //!   spreads the connections over them (`SO_REUSEPORT`). That option lets others of the same user
-//!   listen there, too, so whether the address is free is tried without it first.
+//!   listen there, too, so whether the address is free is tried without it first. Windows has
+//!   nothing like it.
 
 use std::io::{self, ErrorKind};
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
@@ -31,6 +34,13 @@ pub struct Listeners {
 ///
 /// A sentence that says what is wrong with which address, and what to do.
 pub fn listen(names: &[String], ports: usize) -> Result<Listeners, String> {
+    if ports > 1 && cfg!(windows) {
+        return Err(
+            "several completion ports on one address need SO_REUSEPORT, which Windows does not \
+             have; use --ports 1, whose one port can use all processors"
+                .to_owned(),
+        );
+    }
     let mut listeners = Listeners {
         addresses: Vec::new(),
         by_port: (0..ports).map(|_| Vec::new()).collect(),
@@ -72,13 +82,35 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
+    claim(&socket, shared)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+#[cfg(unix)]
+fn claim(socket: &Socket, shared: bool) -> io::Result<()> {
     socket.set_reuse_address(true)?;
     if shared {
         socket.set_reuse_port(true)?;
     }
-    socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(())
+}
+
+#[cfg(windows)]
+#[allow(unsafe_code)]
+fn claim(socket: &Socket, _shared: bool) -> io::Result<()> {
+    use std::os::windows::io::AsRawSocket;
+    use windows_sys::Win32::Networking::WinSock::{
+        SO_EXCLUSIVEADDRUSE, SOCKET, SOL_SOCKET, setsockopt,
+    };
+    let on = 1i32.to_ne_bytes();
+    let raw = socket.as_raw_socket() as SOCKET;
+    // SAFETY: the option's value is an int, which lives for the call.
+    match unsafe { setsockopt(raw, SOL_SOCKET, SO_EXCLUSIVEADDRUSE, on.as_ptr(), 4) } {
+        0 => Ok(()),
+        _ => Err(io::Error::last_os_error()),
+    }
 }
 
 /// The addresses that a name stands for; `localhost` is often two.
@@ -217,6 +249,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn each_port_has_its_own_socket_on_the_same_address() {
         let listeners = listen(&["127.0.0.1:0".into()], 3).unwrap();
@@ -227,6 +260,7 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
     #[test]
     fn an_address_that_is_taken_is_explained_also_if_it_is_shared() {
         for ports in [1, 2] {
@@ -237,6 +271,17 @@ mod tests {
                 assert!(error.contains("another program listens there"), "{error}");
             }
         }
+    }
+
+    #[cfg(windows)]
+    #[test]
+    fn an_address_that_is_taken_is_explained_and_several_ports_are_refused() {
+        let taken = listen(&["127.0.0.1:0".into()], 1).unwrap();
+        let name = taken.addresses[0].to_string();
+        let error = listen(std::slice::from_ref(&name), 1).unwrap_err();
+        assert!(error.contains("another program listens there"), "{error}");
+        let error = listen(&["127.0.0.1:0".into()], 2).unwrap_err();
+        assert!(error.contains("--ports 1"), "{error}");
     }
 
     #[test]

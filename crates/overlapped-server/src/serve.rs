@@ -13,7 +13,6 @@
 
 use std::io;
 use std::net::TcpListener;
-use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -148,7 +147,7 @@ impl Process {
     fn start_output(&mut self, sender: &Sender<Message>) -> Result<(), String> {
         let (writer, server, sender) = (self.writer.clone(), self.server.clone(), sender.clone());
         self.output = Some(thread("output", move || {
-            if let Err(error) = writer.run(io::stdout().as_fd(), &server) {
+            if let Err(error) = writer.run(io::stdout(), &server) {
                 let _ = sender.send(Message::Output(error));
             }
         })?);

@@ -6,8 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output, Stdio};
 
-use rustix::process::{Pid, Signal, kill_process};
-use support::{check_echo, finish, serve, serve_silently};
+use support::{Signal, check_echo, finish, serve, serve_silently};
 
 fn run(args: &[&str]) -> Output {
     Command::new(support::PROGRAM)
@@ -28,7 +27,7 @@ fn refused(args: &[&str], code: i32) -> String {
 
 #[test]
 fn a_signal_lets_what_was_received_be_printed() {
-    for signal in [Signal::TERM, Signal::INT] {
+    for &signal in Signal::ALL {
         let mut server = serve(&["-v"]);
         let output = server.collect();
         let mut client = server.connect();
@@ -54,7 +53,7 @@ fn a_signal_lets_what_was_received_be_echoed() {
     let mut client = server.connect();
     check_echo(&mut client, b"it is accepted");
     client.write_all(&[b'x'; 300_000]).unwrap();
-    server.signal(Signal::TERM);
+    server.signal(Signal::Term);
     let mut back = Vec::new();
     client.read_to_end(&mut back).unwrap();
     assert_eq!(back.len(), 300_000);
@@ -83,7 +82,7 @@ fn an_endless_client_does_not_keep_the_server_from_ending() {
 
 #[test]
 fn a_second_signal_ends_the_server_at_once() {
-    for (signal, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+    for &signal in Signal::ALL {
         let server = serve(&[]);
         let mut client = server.connect();
         // Nobody reads standard output, so this cannot be printed.
@@ -94,7 +93,7 @@ fn a_second_signal_ends_the_server_at_once() {
         let ended = server.wait();
         // It may just have been done, if nothing was received before the first signal.
         assert!(
-            matches!(ended.code, Some(c) if c == code || c == 0),
+            matches!(ended.code, Some(c) if c == signal.code() || c == 0),
             "{:?}",
             ended.code
         );
@@ -201,7 +200,7 @@ fn the_log_can_be_json() {
         ["listening", "opened", "closed", "draining", "summary"]
     );
     assert_eq!(events[0]["mode"], "print");
-    assert_eq!(events[0]["engine"], "epoll");
+    assert_eq!(events[0]["engine"], support::ENGINE);
     assert_eq!(events[0]["ports"], 1);
     assert_eq!(events[2]["received"], 5);
     assert_eq!(events[4]["connections"], 1);
@@ -219,7 +218,7 @@ fn the_first_line_says_what_is_going_on() {
     let line = server.wait_for_log("listening");
     for part in [
         "mode echo",
-        "engine epoll (",
+        &format!("engine {} (", support::ENGINE),
         "ports 1",
         "workers 5",
         "concurrency 3",
@@ -271,8 +270,10 @@ fn help_and_version_go_to_standard_output() {
 
 #[test]
 fn a_log_that_nobody_reads_holds_nobody_up() {
-    let mut child = Command::new(support::PROGRAM)
-        .args(["--listen", "127.0.0.1:0", "--mode", "echo", "-v"])
+    let mut command = Command::new(support::PROGRAM);
+    command.args(["--listen", "127.0.0.1:0", "--mode", "echo", "-v"]);
+    support::group(&mut command);
+    let mut child = command
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -291,7 +292,6 @@ fn a_log_that_nobody_reads_holds_nobody_up() {
         let mut client = TcpStream::connect(address).unwrap();
         check_echo(&mut client, b"served");
     }
-    let pid = Pid::from_raw(child.id() as i32).unwrap();
-    kill_process(pid, Signal::TERM).unwrap();
+    support::signal(child.id(), Signal::Term);
     assert!(child.wait().unwrap().success());
 }

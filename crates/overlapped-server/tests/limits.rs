@@ -3,11 +3,14 @@
 mod support;
 
 use std::io::{ErrorKind, Read, Write};
+#[cfg(unix)]
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use support::{check_echo, serve_silently};
 
+/// Windows has no such limit.
+#[cfg(unix)]
 #[test]
 fn without_descriptors_accepting_pauses_and_recovers() {
     let mut command = Command::new("sh");
@@ -58,7 +61,11 @@ fn the_number_of_connections_has_a_limit() {
         .set_read_timeout(Some(Duration::from_millis(100)))
         .unwrap();
     let error = fourth.read(&mut echo).expect_err("it is not its turn");
-    assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    // Windows says it in the latter way.
+    assert!(matches!(
+        error.kind(),
+        ErrorKind::WouldBlock | ErrorKind::TimedOut
+    ));
     fourth.set_read_timeout(Some(support::WATCHDOG)).unwrap();
 
     let mut rest = clients.split_off(3);

@@ -3,7 +3,10 @@
 mod support;
 
 use std::collections::HashMap;
-use std::io::{BufRead, BufReader, Read, Write};
+#[cfg(unix)]
+use std::io::Read;
+use std::io::{BufRead, BufReader, Write};
+#[cfg(unix)]
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -172,7 +175,10 @@ fn a_slow_reader_of_standard_output_stops_the_reading_and_loses_nothing() {
     let sent = until_stalled(|| progress.load(SeqCst));
     assert!(sent < 4 * EACH, "everything was taken though nobody reads");
     let resident = server.resident();
-    assert!(resident < 32 << 10, "{resident} KiB for four connections");
+    assert!(
+        resident < support::FEW,
+        "{resident} KiB for four connections"
+    );
 
     let output = server.collect();
     for client in clients {
@@ -206,6 +212,7 @@ fn when_standard_output_is_closed_the_server_says_so_and_ends() {
     }
 }
 
+#[cfg(unix)]
 #[test]
 fn a_full_disk_ends_the_server_with_its_reason() {
     let Ok(full) = std::fs::OpenOptions::new().write(true).open("/dev/full") else {
@@ -230,7 +237,7 @@ fn a_line_without_end_costs_bounded_memory() {
     client.write_all(&bytes).unwrap();
     finish(&mut client);
     let resident = server.resident();
-    assert!(resident < 32 << 10, "{resident} KiB for one connection");
+    assert!(resident < support::FEW, "{resident} KiB for one connection");
     server.terminate().assert_fine();
     let output = String::from_utf8(output.join().unwrap()).unwrap();
     let mut printed = 0;
@@ -244,6 +251,7 @@ fn a_line_without_end_costs_bounded_memory() {
     assert_eq!(printed, bytes.len());
 }
 
+#[cfg(unix)]
 #[test]
 fn a_client_cannot_drive_a_terminal() {
     use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};

@@ -6,6 +6,9 @@
 //! One thread, a virtual clock, every decision from the seed: a failure names the seed that
 //! repeats it.
 
+// The network is simulated on Linux only so far.
+#![cfg(target_os = "linux")]
+
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::net::SocketAddr;

@@ -6,10 +6,13 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+#[cfg(unix)]
 use std::os::fd::AsFd;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
+#[cfg(unix)]
 use rustix::event::{PollFd, PollFlags, poll};
+#[cfg(unix)]
 use rustix::io::Errno;
 
 use super::{Output, Piece};
@@ -60,14 +63,14 @@ impl Writer {
     /// # Errors
     ///
     /// When writing fails; `BrokenPipe` when nobody reads any more.
-    pub fn run(&self, to: impl AsFd, server: &Server) -> io::Result<()> {
+    pub fn run(&self, mut to: impl Sink, server: &Server) -> io::Result<()> {
         let mut batch = VecDeque::new();
         while self.take(&mut batch) {
-            if let Err(errno) = self.write_all(&to, server, &mut batch) {
+            if let Err(error) = self.write_all(&mut to, server, &mut batch) {
                 let mut queue = self.lock();
                 queue.failed = true;
                 queue.waiting.clear();
-                return Err(errno.into());
+                return Err(error);
             }
         }
         Ok(())
@@ -112,10 +115,10 @@ impl Writer {
 
     fn write_all(
         &self,
-        to: &impl AsFd,
+        to: &mut impl Sink,
         server: &Server,
         batch: &mut VecDeque<Piece>,
-    ) -> rustix::io::Result<()> {
+    ) -> io::Result<()> {
         // How much of the first piece is written.
         let mut begun = 0;
         while !batch.is_empty() {
@@ -126,16 +129,7 @@ impl Writer {
                 *slice = IoSlice::new(&piece.bytes()[skip..]);
                 count += 1;
             }
-            let mut written = match rustix::io::writev(to, &slices[..count]) {
-                Ok(written) => written,
-                Err(Errno::INTR) => continue,
-                // Somebody we share it with has made it non-blocking.
-                Err(Errno::AGAIN) => {
-                    wait_until_writable(to)?;
-                    continue;
-                }
-                Err(errno) => return Err(errno),
-            };
+            let mut written = to.write(&slices[..count])?;
             while let Some(piece) = batch.front() {
                 let left = piece.bytes().len() - begun;
                 if written < left {
@@ -154,9 +148,47 @@ impl Writer {
     }
 }
 
+/// Where the pieces go.
+pub trait Sink {
+    /// Writes some of this, with one call where possible; waits while that cannot be.
+    ///
+    /// # Errors
+    ///
+    /// When writing fails.
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize>;
+}
+
+#[cfg(unix)]
+impl<F: AsFd> Sink for F {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        loop {
+            match rustix::io::writev(&*self, slices) {
+                Ok(written) => return Ok(written),
+                Err(Errno::INTR) => {}
+                // Somebody we share it with has made it non-blocking.
+                Err(Errno::AGAIN) => wait_until_writable(self)?,
+                Err(errno) => return Err(errno.into()),
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
 fn wait_until_writable(to: &impl AsFd) -> rustix::io::Result<()> {
     match poll(&mut [PollFd::new(to, PollFlags::OUT)], None) {
         Ok(_) | Err(Errno::INTR) => Ok(()),
         Err(errno) => Err(errno),
+    }
+}
+
+/// By way of std, which knows what a console wants.
+#[cfg(windows)]
+impl Sink for io::Stdout {
+    fn write(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        use std::io::Write;
+        let mut out = self.lock();
+        let written = out.write_vectored(slices)?;
+        out.flush()?;
+        Ok(written)
     }
 }

@@ -10,10 +10,18 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{JoinHandle, spawn};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+#[allow(unused_imports, reason = "as above")]
+pub use system::{Signal, group, signal};
 
 /// After this long something hangs.
 pub const WATCHDOG: Duration = Duration::from_secs(120);
+
+/// The engine that a port has by itself.
+pub const ENGINE: &str = if cfg!(windows) { "iocp" } else { "epoll" };
+
+/// What a server with few connections has in memory at most, in KiB. (A process has 33 MiB under Wine
+/// before it does anything.)
+pub const FEW: usize = if cfg!(windows) { 64 << 10 } else { 32 << 10 };
 
 pub const PROGRAM: &str = env!("CARGO_BIN_EXE_overlapped");
 
@@ -58,6 +66,7 @@ pub fn serve_silently(args: &[&str]) -> Server {
 
 /// Starts a server by this command.
 pub fn start(mut command: Command) -> Server {
+    system::group(&mut command);
     let mut child = command
         .stdin(Stdio::null())
         .stderr(Stdio::piped())
@@ -102,16 +111,12 @@ fn watch(id: u32, log: &SharedLog) {
         while !guard.ended {
             let Some(left) = WATCHDOG.checked_sub(began.elapsed()) else {
                 eprintln!("the watchdog kills a server");
-                let _ = kill_process(pid(id), Signal::KILL);
+                system::kill(id);
                 return;
             };
             guard = changed.wait_timeout(guard, left).unwrap().0;
         }
     });
-}
-
-fn pid(id: u32) -> Pid {
-    Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
 }
 
 impl Server {
@@ -152,7 +157,7 @@ impl Server {
     }
 
     pub fn signal(&self, signal: Signal) {
-        kill_process(pid(self.child.id()), signal).unwrap();
+        system::signal(self.child.id(), signal);
     }
 
     /// Waits for the end.
@@ -171,16 +176,13 @@ impl Server {
 
     /// Ends it with SIGTERM.
     pub fn terminate(self) -> Ended {
-        self.signal(Signal::TERM);
+        self.signal(Signal::Term);
         self.wait()
     }
 
     /// The memory that the server has in use, in KiB.
     pub fn resident(&self) -> usize {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS"));
-        let digits: String = line.unwrap().chars().filter(char::is_ascii_digit).collect();
-        digits.parse().unwrap()
+        system::resident(&self.child)
     }
 }
 
@@ -276,5 +278,144 @@ pub fn until_stalled(progress: impl Fn() -> usize) -> usize {
         } else if since.elapsed() > Duration::from_secs(2) {
             return now;
         }
+    }
+}
+
+/// What asks another process to end, and how much memory it has.
+#[cfg(unix)]
+mod system {
+    use std::process::{Child, Command};
+
+    use rustix::process::{Pid, kill_process};
+
+    /// Asks for the end, in the system's ways.
+    #[derive(Clone, Copy, Debug)]
+    pub enum Signal {
+        Term,
+        Int,
+    }
+
+    impl Signal {
+        pub const ALL: &[Signal] = &[Signal::Term, Signal::Int];
+
+        /// The exit code of a process that it ends at once.
+        pub fn code(self) -> i32 {
+            match self {
+                Signal::Term => 143,
+                Signal::Int => 130,
+            }
+        }
+    }
+
+    pub fn group(_command: &mut Command) {}
+
+    fn pid(id: u32) -> Pid {
+        Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+    }
+
+    pub fn signal(id: u32, signal: Signal) {
+        let signal = match signal {
+            Signal::Term => rustix::process::Signal::TERM,
+            Signal::Int => rustix::process::Signal::INT,
+        };
+        kill_process(pid(id), signal).unwrap();
+    }
+
+    pub fn kill(id: u32) {
+        let _ = kill_process(pid(id), rustix::process::Signal::KILL);
+    }
+
+    /// In KiB.
+    pub fn resident(child: &Child) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS"));
+        let digits: String = line.unwrap().chars().filter(char::is_ascii_digit).collect();
+        digits.parse().unwrap()
+    }
+}
+
+/// The same on Windows. A process that is to be asked to end needs a group of its own, and then
+/// only Ctrl-Break reaches it alone.
+#[cfg(windows)]
+mod system {
+    use std::os::windows::io::AsRawHandle;
+    use std::os::windows::process::CommandExt;
+    use std::process::{Child, Command};
+
+    use windows_sys::Win32::Foundation::{CloseHandle, STATUS_CONTROL_C_EXIT};
+    use windows_sys::Win32::System::Console::CTRL_BREAK_EVENT;
+    use windows_sys::Win32::System::LibraryLoader::{GetModuleHandleA, GetProcAddress};
+    use windows_sys::Win32::System::ProcessStatus::{
+        K32GetProcessMemoryInfo, PROCESS_MEMORY_COUNTERS,
+    };
+    use windows_sys::Win32::System::Threading::{
+        CREATE_NEW_PROCESS_GROUP, CreateRemoteThread, OpenProcess, PROCESS_ALL_ACCESS,
+        PROCESS_TERMINATE, TerminateProcess,
+    };
+
+    #[derive(Clone, Copy, Debug)]
+    pub enum Signal {
+        Term,
+    }
+
+    impl Signal {
+        pub const ALL: &[Signal] = &[Signal::Term];
+
+        pub fn code(self) -> i32 {
+            STATUS_CONTROL_C_EXIT
+        }
+    }
+
+    pub fn group(command: &mut Command) {
+        command.creation_flags(CREATE_NEW_PROCESS_GROUP);
+    }
+
+    /// Does what a console does with Ctrl-Break: starts a thread at the process's `CtrlRoutine`. Not
+    /// by the console, because there may be none.
+    pub fn signal(id: u32, _signal: Signal) {
+        type Routine = unsafe extern "system" fn(*mut core::ffi::c_void) -> u32;
+        // SAFETY: the names are C strings; the routine is one that takes the event for its
+        // parameter, and is at the same place in each process; the handles are used while they are
+        // open.
+        unsafe {
+            let library = GetModuleHandleA(c"kernelbase.dll".as_ptr().cast());
+            let routine = GetProcAddress(library, c"CtrlRoutine".as_ptr().cast());
+            let routine = routine.expect("every Windows has it");
+            let routine =
+                std::mem::transmute::<unsafe extern "system" fn() -> isize, Routine>(routine);
+            let event = CTRL_BREAK_EVENT as usize as *const core::ffi::c_void;
+            let process = OpenProcess(PROCESS_ALL_ACCESS, 0, id);
+            let thread = CreateRemoteThread(
+                process,
+                std::ptr::null(),
+                0,
+                Some(routine),
+                event,
+                0,
+                std::ptr::null_mut(),
+            );
+            assert!(!thread.is_null(), "{}", std::io::Error::last_os_error());
+            CloseHandle(thread);
+            CloseHandle(process);
+        }
+    }
+
+    pub fn kill(id: u32) {
+        // SAFETY: the handle is used while it is open.
+        unsafe {
+            let process = OpenProcess(PROCESS_TERMINATE, 0, id);
+            TerminateProcess(process, 9);
+            CloseHandle(process);
+        }
+    }
+
+    pub fn resident(child: &Child) -> usize {
+        // SAFETY: all zeroes is a value of this plain structure.
+        let mut counters: PROCESS_MEMORY_COUNTERS = unsafe { std::mem::zeroed() };
+        let size = size_of::<PROCESS_MEMORY_COUNTERS>() as u32;
+        // SAFETY: the child's handle is open, and the structure as long as it says.
+        let known = unsafe { K32GetProcessMemoryInfo(child.as_raw_handle(), &mut counters, size) };
+        assert!(known != 0);
+        counters.WorkingSetSize / 1024
     }
 }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first asks the server to end, the second ends it.
+//! SIGINT and SIGTERM.
 //!
 //! Standard output that was closed by its reader is no signal here: Rust's runtime ignores SIGPIPE,
 //! and the write's error ends the server properly.
