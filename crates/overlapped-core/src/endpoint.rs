@@ -19,6 +19,9 @@ pub enum Endpoint {
     /// A connection that an accept of a port's took.
     #[cfg(target_os = "linux")]
     Connection(Connection),
+    /// A file that could not be associated; it is no socket.
+    #[cfg(windows)]
+    File(std::os::windows::io::OwnedHandle),
     /// A socket of the simulated network.
     #[cfg(all(feature = "sim", target_os = "linux"))]
     Sim(SimSocket),
@@ -40,6 +43,8 @@ impl Endpoint {
             Endpoint::Os(socket) => Some(socket),
             #[cfg(target_os = "linux")]
             Endpoint::Connection(connection) => Some(&connection.fd),
+            #[cfg(windows)]
+            Endpoint::File(_) => None,
             #[cfg(all(feature = "sim", target_os = "linux"))]
             Endpoint::Sim(_) => None,
         }
@@ -55,6 +60,11 @@ impl Endpoint {
             Endpoint::Os(socket) => Ok(socket),
             #[cfg(target_os = "linux")]
             Endpoint::Connection(connection) => Ok(connection.fd),
+            #[cfg(windows)]
+            Endpoint::File(_) => Err(io::Error::new(
+                io::ErrorKind::Unsupported,
+                "a file is no socket",
+            )),
             #[cfg(all(feature = "sim", target_os = "linux"))]
             Endpoint::Sim(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,

@@ -51,7 +51,7 @@ impl File {
     /// # Errors
     ///
     /// When the file is closed.
-    pub fn with_fd<R>(&self, f: impl FnOnce(&OwnedFd) -> R) -> Result<R, Status> {
+    pub fn with_open<R>(&self, f: impl FnOnce(&OwnedFd) -> R) -> Result<R, Status> {
         self.0.with_fd(f)
     }
 }

@@ -47,7 +47,7 @@ pub use address::Address;
 pub use endpoint::Connection;
 pub use endpoint::Endpoint;
 #[cfg(windows)]
-pub use engine::iocp::{Port, Socket};
+pub use engine::iocp::{File, OpenOptions, Port, Socket};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use engine::sim;
 #[cfg(target_os = "linux")]
@@ -171,7 +171,9 @@ pub struct Stats {
     pub files: FileStats,
     /// Receive buffers.
     pub pool: PoolStats,
-    /// The queue's counts.
+    /// The queue's counts. On Windows only its length, the concurrency value and the number of
+    /// threads that wait are known; the kernel keeps the others, active threads among them, to
+    /// itself, and they are 0.
     pub queue: QueueStats,
 }
 

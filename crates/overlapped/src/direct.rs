@@ -17,7 +17,9 @@ use crate::{Operation, Packet, Refused, Socket};
 /// a round through the port's queue, and with it the port's fairness: a thread that goes on with
 /// one connection for as long as its operations end at once lets all others wait.
 ///
-/// Whether an operation ends at once is the system's choice (SK-5). On Windows none does so far.
+/// Whether an operation ends at once is the system's choice (SK-5). On Windows the first operation that
+/// is started directly puts the socket into that mode; what is started in the usual way is then
+/// queued by the library if it ends at once.
 ///
 /// ```
 /// use overlapped::{CompletionPort, Operation, Start};

@@ -1,11 +1,11 @@
 //! The associated file.
 
+#[cfg(unix)]
 use std::ffi::CString;
 use std::fmt;
 use std::fs::{self, Metadata};
 use std::io;
 use std::marker::PhantomData;
-use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -15,7 +15,8 @@ use crate::memory::{self, Bytes};
 use crate::socket::{give_back, refused, refused_because};
 use crate::{Operation, Refused, Started};
 
-/// A regular file or block device that is associated with a completion port, with its key (Linux).
+/// A regular file (on Linux also a block device) that is associated with a completion port, with its
+/// key.
 ///
 /// A cheap handle: cloning gives another to the same file. The file closes when its last handle and
 /// its last operation are gone, or by [`close`](File::close). Dropping a handle aborts nothing.
@@ -26,7 +27,9 @@ use crate::{Operation, Refused, Started};
 ///
 /// No call blocks for the disk. What the page cache holds is copied before a read returns; the rest
 /// is performed by io_uring, on a thread of the library's, or by a few threads where the system
-/// refuses io_uring ([`FileStats`](crate::FileStats) tell which, and why).
+/// refuses io_uring ([`FileStats`](crate::FileStats) tell which, and why). On Windows the kernel
+/// performs it; a transfer of several pieces is copied together there, and opening, closing and
+/// synchronising, made on the system's thread pool, can neither be cancelled nor have a deadline.
 ///
 /// ```
 /// use overlapped::{CompletionPort, Operation};
@@ -195,9 +198,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> File<K, T> {
     ) -> Result<Started, Refused<T>> {
         operation.memory.prepare(Kind::Open, Bytes::None);
         let header = &mut operation.memory.header;
-        let opening = CString::new(path.as_os_str().as_bytes())
-            .map_err(io::Error::from)
-            .and_then(|path| header.set_open(path, options, self.core()));
+        let opening = of_system(path).and_then(|path| header.set_open(path, options, self.core()));
         match opening {
             Ok(()) => self.hand_over(operation),
             Err(error) => Err(refused_because(operation, Status::INVALID_PARAMETER, error)),
@@ -252,10 +253,30 @@ impl<K: Send + Sync + 'static, T: Send + 'static> File<K, T> {
         let duplicate = self
             .associated
             .file
-            .with_fd(|fd| fd.try_clone())
+            .with_open(|file| file.try_clone())
             .map_err(Status::to_error)??;
         fs::File::from(duplicate).metadata()
     }
+}
+
+/// A path as the system takes it.
+#[cfg(unix)]
+fn of_system(path: &Path) -> io::Result<CString> {
+    use std::os::unix::ffi::OsStrExt;
+    Ok(CString::new(path.as_os_str().as_bytes())?)
+}
+
+/// A path as the system takes it.
+#[cfg(windows)]
+fn of_system(path: &Path) -> io::Result<Vec<u16>> {
+    use std::os::windows::ffi::OsStrExt;
+    let mut wide: Vec<u16> = path.as_os_str().encode_wide().collect();
+    if wide.contains(&0) {
+        let text = "a path has no zero in it";
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+    }
+    wide.push(0);
+    Ok(wide)
 }
 
 impl<K, T> Clone for File<K, T> {

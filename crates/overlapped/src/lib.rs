@@ -3,7 +3,7 @@
 //! A completion port is one object on which many threads wait. It hands each finished socket
 //! operation to exactly one of them, the one that began to wait last, and lets only as many run as
 //! the machine can use. Windows has had it for thirty years; this is the same model, with the same
-//! rules, for Linux.
+//! rules, for Linux; and on Windows it is that very port.
 //!
 //! # Five steps
 //!
@@ -45,15 +45,15 @@
 //!
 //! # Files
 //!
-//! On Linux regular files can be associated too: `CompletionPort::associate_file` and `open` make a
+//! Regular files can be associated too: `CompletionPort::associate_file` and `open` make a
 //! `File`, whose reads, writes and appends complete in packets of the same port, and
 //! `Socket::send_file` sends a file among a socket's other sends. No call waits for the disk.
 //!
 //! # Datagrams, Unix sockets, pipes, and what can only be watched
 //!
-//! On Linux `associate` also takes UDP and Unix sockets and the ends of pipes, for the operations
-//! that each of them has, and any other descriptor that can be waited for: `Socket::ready`
-//! completes when it is ready.
+//! `associate` also takes UDP sockets and, on Linux, Unix sockets and the ends of pipes, for the
+//! operations that each of them has, and any other descriptor that can be waited for:
+//! `Socket::ready` completes when it is ready.
 //!
 //! # What the model gives you
 //!
@@ -78,7 +78,6 @@
 mod aligned;
 mod buffer;
 mod direct;
-#[cfg(target_os = "linux")]
 mod file;
 mod memory;
 #[cfg(doctest)]
@@ -94,17 +93,16 @@ use std::net::SocketAddr;
 pub use aligned::AlignedBuffer;
 pub use buffer::Buffer;
 pub use direct::{Direct, Start};
-#[cfg(target_os = "linux")]
 pub use file::File;
 pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
 pub use overlapped_core::{
-    Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, PoolStats, PooledBuffer,
-    QueueStats, Stats, Status, WakePolicy,
+    Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, OpenOptions, PoolStats,
+    PooledBuffer, QueueStats, Stats, Status, WakePolicy,
 };
 #[cfg(target_os = "linux")]
-pub use overlapped_core::{Interest, OpenOptions, Ready};
+pub use overlapped_core::{Interest, Ready};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort};
 pub use socket::{Socket, Started};

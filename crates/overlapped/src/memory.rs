@@ -75,7 +75,6 @@ impl<T> Memory<T> {
 
     /// Readies the header for a transmit of the buffer, a file, and `tail`. How many pieces precede
     /// the file.
-    #[cfg(target_os = "linux")]
     pub(crate) fn prepare_transmit(&mut self, tail: Buffer) -> usize {
         // In its place for as long as the operation is under way.
         let tail = Box::new(tail);

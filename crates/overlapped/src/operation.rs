@@ -111,10 +111,7 @@ impl<T> Operation<T> {
     /// deadline needs memory in the port the first time that so many are under way; without it the
     /// start is refused ([`Status::INSUFFICIENT_RESOURCES`](crate::Status::INSUFFICIENT_RESOURCES)).
     ///
-    /// On Windows a start with a time-out is refused with `Unsupported` so far.
-    ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::{io, net, time::Duration};
     /// # use overlapped::{CompletionPort, Operation};
@@ -133,8 +130,6 @@ impl<T> Operation<T> {
     /// socket.recv(packet.operation)?; // for another 20 ms
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
     /// ```
     pub fn set_timeout(&mut self, timeout: Option<Duration>) {
         self.memory.header.set_timeout(timeout);
@@ -142,7 +137,6 @@ impl<T> Operation<T> {
 
     /// What [`send_file`](crate::Socket::send_file) sent after the file; an empty buffer takes its
     /// place.
-    #[cfg(target_os = "linux")]
     pub fn take_tail(&mut self) -> Buffer {
         let kept = self.memory.header.keep(None);
         let tail = kept.and_then(|kept| kept.downcast::<Buffer>().ok());

@@ -5,9 +5,7 @@ use std::io;
 
 use overlapped_core::{Kind, Status};
 
-#[cfg(target_os = "linux")]
-use crate::File;
-use crate::{Operation, Socket};
+use crate::{File, Operation, Socket};
 
 /// A completion packet: an operation that ended, however it ended.
 ///
@@ -20,7 +18,6 @@ pub struct Packet<K, T> {
     /// operation that was posted to the port itself.
     pub socket: Option<Socket<K, T>>,
     /// The file that the operation was started on, with its key; after an open, the opened one.
-    #[cfg(target_os = "linux")]
     pub file: Option<File<K, T>>,
     /// The operation, to be looked at and started again.
     pub operation: Operation<T>,
@@ -37,7 +34,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Packet<K, T> {
     /// The completion key of the socket or file that the operation was started on; `None` for an
     /// operation that was posted to the port itself.
     pub fn key(&self) -> Option<&K> {
-        #[cfg(target_os = "linux")]
         if let Some(file) = &self.file {
             return Some(file.key());
         }

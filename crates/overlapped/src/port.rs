@@ -2,21 +2,22 @@
 
 use std::io;
 use std::marker::PhantomData;
-#[cfg(target_os = "linux")]
-use std::os::fd::OwnedFd;
+#[cfg(unix)]
+use std::os::fd::OwnedFd as OwnedFile;
+#[cfg(windows)]
+use std::os::windows::io::OwnedHandle as OwnedFile;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use overlapped_core::{Endpoint, GetError, Kind, OperationList, Options, Port, Stats, Status};
 use overlapped_core::{Operation as Untyped, Refused as UntypedRefused, Token};
 
-#[cfg(target_os = "linux")]
 use crate::file::AssociatedFile;
 use crate::memory::{self, Bytes};
 use crate::socket::{Associated, give_back};
-use crate::{Engine, FileEngine, Operation, Packet, Refused, Socket, Started, WakePolicy};
-#[cfg(target_os = "linux")]
-use crate::{File, OpenOptions};
+use crate::{
+    Engine, File, FileEngine, OpenOptions, Operation, Packet, Refused, Socket, Started, WakePolicy,
+};
 
 /// A completion port: one object on which many threads wait, which hands each finished operation
 /// to exactly one of them, and lets only as many run as the concurrency value says.
@@ -112,11 +113,11 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// Associates a socket with the port, under a key that comes with each of its packets.
     ///
     /// Takes std's `TcpStream` and `TcpListener`, a `socket2::Socket`, or an
-    /// [`Accepted`](crate::Accepted) connection; on Linux also `UdpSocket`, `UnixStream`,
+    /// [`Accepted`](crate::Accepted) connection, `UdpSocket`; on Linux also `UnixStream`,
     /// `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, and any owned descriptor that can
     /// be waited for. A socket or pipe is put into non-blocking mode, which its duplicates share;
     /// anything else is left as it is, since all that can be done with it is to wait until it is
-    /// [ready](Socket::ready). Set options such as broadcast, membership of multicast groups and
+    /// ready (`Socket::ready`). Set options such as broadcast, membership of multicast groups and
     /// reuse before. [`stream_socket`](crate::stream_socket) makes one to be
     /// connected.
     ///
@@ -139,10 +140,11 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
         }
     }
 
-    /// Associates an open file with the port, under a key that comes with each of its packets
-    /// (Linux): a regular file or a block device, as std's `File` or an owned descriptor.
-    /// [`into_std`](File::into_std) gives it back. A file in non-blocking mode, which means nothing
-    /// to files, is put into blocking mode.
+    /// Associates an open file with the port, under a key that comes with each of its packets:
+    /// a regular file (on Linux also a block device), as std's `File` or an owned descriptor or
+    /// handle. [`into_std`](File::into_std) gives it back. On Linux a file in non-blocking mode, which
+    /// means nothing to files, is put into blocking mode; on Windows, where std's files are not open
+    /// for overlapped operations, it is opened once more, for all that it is open for.
     ///
     /// Files are not counted by [`max_sockets`](Builder::max_sockets), and nobody watches whether
     /// one is associated twice.
@@ -150,23 +152,25 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// # Errors
     ///
     /// `Unsupported` for anything else; the system's. The descriptor and the key come back.
-    #[cfg(target_os = "linux")]
     pub fn associate_file(
         &self,
-        file: impl Into<OwnedFd>,
+        file: impl Into<OwnedFile>,
         key: K,
     ) -> Result<File<K, T>, AssociateError<K>> {
         match self.handle.port.associate_file(file.into()) {
             Ok(file) => Ok(File::new(Arc::new(AssociatedFile { file, key }))),
-            Err((error, fd)) => Err(AssociateError {
+            Err((error, file)) => Err(AssociateError {
                 error,
-                socket: Endpoint::Os(fd),
+                #[cfg(unix)]
+                socket: Endpoint::Os(file),
+                #[cfg(windows)]
+                socket: Endpoint::File(file),
                 key,
             }),
         }
     }
 
-    /// Opens a file as an operation (Linux), since that may block: its packet has the file, under
+    /// Opens a file as an operation, since that may block: its packet has the file, under
     /// this key, ready to be used if it succeeded. A path that is not absolute starts at the
     /// process's current directory.
     ///
@@ -195,7 +199,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(target_os = "linux")]
     pub fn open(
         &self,
         operation: Operation<T>,
@@ -258,17 +261,18 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// of their start. Starting, cancelling and expiry take the logarithm of the number of timers;
     /// memory is allocated only when more are under way than ever before.
     ///
+    /// On Windows none of this matters: a thread of the port's, made with its first timer, posts what
+    /// is due, and a packet is a packet. It sleeps on a timer of high resolution where there is one.
+    ///
     /// The clock is the monotonic one, which stands still while the machine sleeps; on a simulated
     /// network it is the network's.
     ///
     /// # Errors
     ///
     /// The operation comes back when the port is closed (`NotConnected`), without memory
-    /// ([`Status::INSUFFICIENT_RESOURCES`]), in a forked child and, so far, on Windows
-    /// (`Unsupported`).
+    /// ([`Status::INSUFFICIENT_RESOURCES`]), and in a forked child (`Unsupported`).
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::time::Duration;
     /// use overlapped::{CompletionPort, Kind, Operation};
@@ -281,8 +285,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// println!("{}", packet.operation.user());
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
     /// ```
     pub fn timer(&self, operation: Operation<T>, after: Duration) -> Result<Started, Refused<T>> {
         self.start_timer(operation, |port, untyped| port.start_timer(untyped, after))
@@ -314,7 +316,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// As [`timer`](CompletionPort::timer), and `InvalidInput` for a period of zero.
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::time::Duration;
     /// use overlapped::{CompletionPort, Operation};
@@ -331,8 +332,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// }
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
     /// ```
     pub fn interval(
         &self,
@@ -349,7 +348,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// cancelled [there](Socket::cancel).
     ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::time::Duration;
     /// use overlapped::{CompletionPort, Operation, Status};
@@ -361,8 +359,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// assert!(!port.cancel(started));
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
     /// ```
     pub fn cancel(&self, timer: Started) -> bool {
         self.handle.port.cancel_timer(timer.token)
@@ -440,7 +436,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     }
 
     /// Runs `f`, which is about to block, with this thread's place given to another (CC-8). When
-    /// it is over the thread counts again at once, also beyond the limit (CC-9).
+    /// it is over the thread counts again at once, also beyond the limit (CC-9). On Windows it just
+    /// runs `f`: the kernel notices by itself.
     ///
     /// On a thread that is not bound to this port it just runs `f`.
     ///
@@ -475,7 +472,6 @@ pub(crate) fn packet<K: Send + Sync + 'static, T: Send + 'static>(
     let owner = untyped
         .take_owner()
         .map(|owner| owner.downcast::<Associated<K>>());
-    #[cfg(target_os = "linux")]
     let (socket, file) = match owner {
         None => (None, None),
         Some(Ok(socket)) => (Some(Socket::new(socket)), None),
@@ -484,9 +480,6 @@ pub(crate) fn packet<K: Send + Sync + 'static, T: Send + 'static>(
             (None, Some(File::new(file)))
         }
     };
-    #[cfg(not(target_os = "linux"))]
-    let socket = owner.map(|owner| Socket::new(owner.expect(ONE_TYPE)));
-    #[cfg(target_os = "linux")]
     untyped.let_go_of_file();
     // SAFETY: operations enter a port by way of its own methods and its sockets', and all of them
     // take operations of this type only.
@@ -496,7 +489,6 @@ pub(crate) fn packet<K: Send + Sync + 'static, T: Send + 'static>(
     let (kind, status, bytes) = (header.kind(), header.status(), header.bytes());
     Packet {
         socket,
-        #[cfg(target_os = "linux")]
         file,
         operation: Operation { memory },
         kind,
@@ -538,7 +530,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
-    /// Whom to wake when packets arrive; [`WakePolicy::Economy`] by default.
+    /// Whom to wake when packets arrive; [`WakePolicy::Economy`] by default. On Windows the kernel
+    /// decides, and this has no effect.
     pub fn wake_policy(mut self, policy: WakePolicy) -> Self {
         self.options.policy = policy;
         self
@@ -546,7 +539,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
 
     /// After how long away from the port a thread is presumed blocked while others wait at the
     /// limit; 10 ms by default. `None` switches the rescue off: then the concurrency value holds
-    /// exactly, and a handler that never comes back keeps its place for ever.
+    /// exactly, and a handler that never comes back keeps its place for ever. On Windows the kernel
+    /// knows which threads are blocked, and this has no effect.
     pub fn rescue_after(mut self, bound: Option<Duration>) -> Self {
         self.options.rescue_after = bound;
         self
@@ -559,8 +553,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
-    /// How long a closed socket may go on sending what was started before; 10 s by default. The
-    /// time is looked at by the thread that waits in [`get`](CompletionPort::get), so while none
+    /// How long a closed socket may go on sending what was started before; 10 s by default. On Linux
+    /// the time is looked at by the thread that waits in [`get`](CompletionPort::get), so while none
     /// does it runs on.
     pub fn linger(mut self, bound: Duration) -> Self {
         self.options.linger = bound;
@@ -583,7 +577,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     }
 
     /// Who performs the operations with files that cannot be completed at once;
-    /// [`FileEngine::Auto`] by default. (Linux; elsewhere it has no effect yet.)
+    /// [`FileEngine::Auto`] by default. (On Windows the kernel does, and it has no effect.)
     pub fn files(mut self, files: FileEngine) -> Self {
         self.options.files = files;
         self

@@ -89,10 +89,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// [limit](crate::Builder::pool_limit) allows, receives wait for buffers to come back; they do
     /// not fail.
     ///
-    /// Not on Windows yet, where it is refused with `Unsupported`.
-    ///
     /// ```
-    /// # #[cfg(target_os = "linux")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # use std::io::Write;
     /// # use std::net::{TcpListener, TcpStream};
@@ -111,8 +108,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// socket.send(packet.operation)?;
     /// # Ok(())
     /// # }
-    /// # #[cfg(not(target_os = "linux"))]
-    /// # fn main() {}
     /// ```
     ///
     /// # Errors
@@ -418,7 +413,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     ///
     /// A file that ends before `length` is reached fails the operation with
     /// [`Status::END_OF_FILE`]; what was sent stays sent, as after a cancel (CX-5). So does a file
-    /// that cannot be read. (Linux; simulated sockets refuse it in their packet.)
+    /// that cannot be read. (Simulated sockets refuse it in their packet. On Windows, where
+    /// `TransmitFile` does it, at most 2 GiB less 2 bytes can be sent at once.)
     ///
     /// # Errors
     ///
@@ -448,7 +444,6 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// # Ok(())
     /// # }
     /// ```
-    #[cfg(target_os = "linux")]
     pub fn send_file(
         &self,
         mut operation: Operation<T>,
@@ -891,7 +886,6 @@ fn internet(address: Address) -> io::Result<SocketAddr> {
 /// Makes the typed refusal of an untyped one.
 pub(crate) fn give_back<T>(mut untyped: overlapped_core::Operation, status: Status) -> Refused<T> {
     untyped.set_owner(None);
-    #[cfg(target_os = "linux")]
     untyped.let_go_of_file();
     // SAFETY: the callers have just made it with `into_core` from an operation of this type.
     let memory: Box<Memory<T>> = unsafe { memory::from_core(untyped) };

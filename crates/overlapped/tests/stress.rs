@@ -334,7 +334,9 @@ fn one_round(policy: WakePolicy, concurrency: usize, seed: u64) -> u64 {
     // All of it is accounted for.
     assert!(world.idle());
     assert!(matches!(world.port.poll(), Err(GetError::TimedOut)));
-    assert!(world.late.load(SeqCst) > 0 && world.cancelled.load(SeqCst) > 0);
+    assert!(world.cancelled.load(SeqCst) > 0);
+    // On Windows the system receives by itself, and in time.
+    assert!(cfg!(windows) || world.late.load(SeqCst) > 0);
     for (index, connection) in world.connections.iter().enumerate() {
         let connection = connection.lock().unwrap();
         assert!(

@@ -5,13 +5,13 @@
 //! readiness    x       x       x      x       x         x         x           x         x
 //!   on epoll   x       x       x      x       x         x         x           x         x
 //!   on sim     x       x       x      x       -         x         x           x         x
-//! iocp         x       -       x      x       -         -         -           -         -
+//! iocp         x       x       x      x       x         x         x           x         x
 //!
 //!             recv-from  send-to  ready      of a pipe: recv  recv-zero  send
 //! readiness       x         x       x                     x        x        x
 //!   on epoll      x         x       x                     x        x        x
 //!   on sim        -         -       -                     -        -        -
-//! iocp            -         -       -                     -        -        -
+//! iocp            x         x       -                     -        -        -
 //!
 //!             recv-with-descriptors  send-with-descriptors
 //! readiness             x                      x
@@ -24,11 +24,11 @@
 //!   directly   x      -      -      -     -      -
 //!   ring       x      x      x      x     x      x
 //!   pool       x      x      x      x     x      x
+//! iocp         x      x      x      x     x      x
 //! ```
 //!
 //! Time (timers, the deadlines of operations, the end of lingering) is the port's and not an
-//! engine's, see `port/timers/`. On *iocp* there is none yet: it refuses timers, and operations that
-//! have a time-out.
+//! engine's, see `port/timers/`.
 //!
 //! The *readiness* engine keeps the operations of each socket in order and makes the transfers
 //! itself, with calls that never wait, when a [`System`] says that a socket is ready. There are two
@@ -38,8 +38,7 @@
 //! The *files* engine has a thread of its own that waits for disks, with io_uring or, where the
 //! system refuses it, with a few others. It serves the files of a port of either system.
 //!
-//! The *iocp* engine (Windows) is the kernel's own port, and replaces queue and sockets too; it is a
-//! skeleton so far.
+//! The *iocp* engine (Windows) is the kernel's own port, and replaces queue, sockets and files too.
 
 #[cfg(target_os = "linux")]
 mod datagram;

@@ -406,6 +406,12 @@ impl Header {
         &mut self.extra().scratch
     }
 
+    /// The same, if it has been needed yet.
+    #[cfg(windows)]
+    pub(crate) fn has_scratch(&mut self) -> Option<&mut crate::engine::iocp::Scratch> {
+        self.extra.as_mut().map(|extra| &mut extra.scratch)
+    }
+
     /// Remembers the deadline that was set at the start.
     #[cfg(any(target_os = "linux", windows))]
     pub(crate) fn set_deadline(&mut self, deadline: Key) {

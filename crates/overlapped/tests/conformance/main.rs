@@ -23,7 +23,6 @@ mod gq_get;
 mod io_datagrams;
 #[cfg(target_os = "linux")]
 mod io_descriptors;
-#[cfg(target_os = "linux")]
 mod io_files;
 #[cfg(target_os = "linux")]
 mod io_local;

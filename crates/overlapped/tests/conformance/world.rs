@@ -135,6 +135,7 @@ fn chosen() -> Option<String> {
 }
 
 /// Whether a test of this engine is to run; if not, it is said.
+#[cfg(target_os = "linux")]
 pub fn is_chosen(engine: &str) -> bool {
     let is = chosen().is_none_or(|chosen| chosen == engine);
     if !is {

@@ -24,8 +24,9 @@ use windows_sys::Win32::Networking::WinSock::{
 use windows_sys::Win32::System::IO::OVERLAPPED;
 use windows_sys::core::GUID;
 
-use super::socket::Nature;
+use super::nature::Nature;
 use super::status;
+use super::transmit;
 use crate::endpoint::Endpoint;
 use crate::operation::{Header, Kind};
 use crate::{Address, Status};
@@ -198,6 +199,15 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
                 )
             };
             outcome(failed == 0, bytes, overlapped)
+        }
+        Kind::SendFile => {
+            // SAFETY: by the caller's word; the reference to the operation ends here.
+            let done = unsafe { transmit::issue(socket, operation, overlapped)? };
+            if done {
+                // SAFETY: it is over, so nobody writes to it.
+                bytes = unsafe { (*overlapped).InternalHigh } as u32;
+            }
+            outcome(done, bytes, overlapped)
         }
         Kind::Accept | Kind::AcceptRecv => {
             let accept_ex = extension::<LPFN_ACCEPTEX>(socket, WSAID_ACCEPTEX)?;

@@ -124,6 +124,11 @@ impl Clock {
                         socket.end_one(operation, Status::IO_TIMEOUT);
                     }
                 }
+                Due::File(file, operation) => {
+                    if let Some(file) = file.upgrade() {
+                        file.end_one(operation, Status::IO_TIMEOUT);
+                    }
+                }
                 Due::Linger(socket) => {
                     if let Some(socket) = socket.upgrade() {
                         socket.abort_sends();

@@ -7,8 +7,10 @@ use std::sync::Arc;
 use windows_sys::Win32::Networking::WinSock::SOCKADDR_STORAGE;
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
+use super::file::{FileState, Opening};
 use super::socket::SocketState;
 use super::status;
+use super::transmit::Transmit;
 use crate::Status;
 
 /// The front of an operation's header on Windows.
@@ -16,9 +18,18 @@ use crate::Status;
 pub(crate) struct Overlapped {
     /// The kernel's; its address is the operation's.
     kernel: UnsafeCell<OVERLAPPED>,
-    /// Where the operation is in flight. `None` for what is only posted: its outcome is in the
-    /// header already.
-    pub(super) socket: Option<Arc<SocketState>>,
+    /// Where the operation is in flight.
+    pub(super) whose: Whose,
+}
+
+/// Whom an operation in flight belongs to.
+#[derive(Default)]
+pub(super) enum Whose {
+    /// It is only posted: its outcome is in the header already.
+    #[default]
+    Nobody,
+    Socket(Arc<SocketState>),
+    File(Arc<FileState>),
 }
 
 impl Overlapped {
@@ -26,7 +37,7 @@ impl Overlapped {
         Overlapped {
             // SAFETY: all zeroes is what a new OVERLAPPED is.
             kernel: UnsafeCell::new(unsafe { std::mem::zeroed() }),
-            socket: None,
+            whose: Whose::Nobody,
         }
     }
 
@@ -34,6 +45,14 @@ impl Overlapped {
     pub(super) fn reset(&mut self) {
         // SAFETY: as in `new`.
         *self.kernel.get_mut() = unsafe { std::mem::zeroed() };
+    }
+
+    /// Where in a file it begins.
+    pub(super) fn set_offset(&mut self, offset: u64) {
+        // SAFETY: the structure was zeroed, which is a value of each of the union's fields.
+        let place = unsafe { &mut self.kernel.get_mut().Anonymous.Anonymous };
+        place.Offset = offset as u32;
+        place.OffsetHigh = (offset >> 32) as u32;
     }
 
     /// How the operation ended, once its packet was taken.
@@ -52,6 +71,12 @@ pub(crate) struct Scratch {
     /// Of a receive of a datagram: where it came from.
     pub(super) from: SOCKADDR_STORAGE,
     pub(super) from_len: i32,
+    /// Of an operation with a file: where it begins.
+    pub(super) offset: u64,
+    /// Of an open.
+    pub(super) open: Option<Opening>,
+    /// Of a transmit.
+    pub(super) transmit: Option<Box<Transmit>>,
 }
 
 impl Default for Scratch {
@@ -62,6 +87,9 @@ impl Default for Scratch {
             // SAFETY: all zeroes is an address of no family.
             from: unsafe { std::mem::zeroed() },
             from_len: 0,
+            offset: 0,
+            open: None,
+            transmit: None,
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::num::NonZeroU64;
+use std::os::windows::io::OwnedHandle;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -21,6 +22,8 @@ use windows_sys::Win32::System::Threading::INFINITE;
 
 use super::Parked;
 use super::clock::{Clock, nanoseconds};
+use super::file::{File, FileState};
+use super::overlapped::Whose;
 use super::socket::{Socket, SocketState};
 use crate::endpoint::Endpoint;
 use crate::operation::{Header, Operation, OperationList};
@@ -47,6 +50,7 @@ pub(crate) struct PortInner {
     sockets: Limited,
     /// Those that there are, for the end of the port.
     known: Mutex<HashMap<u64, Weak<SocketState>>>,
+    known_files: Mutex<HashMap<u64, Weak<FileState>>>,
     clock: Arc<Clock>,
     pool: Pool,
     linger_for: Duration,
@@ -97,6 +101,7 @@ impl Port {
             waiting: AtomicUsize::new(0),
             sockets: Limited::new(options.max_sockets),
             known: Mutex::default(),
+            known_files: Mutex::default(),
             clock: Clock::new(),
             pool: Pool::new(options.pool_limit),
             linger_for: options.linger,
@@ -115,12 +120,41 @@ impl Port {
         if self.inner.is_closed() {
             return Err((GetError::Closed.into(), endpoint));
         }
-        let Endpoint::Os(socket) = endpoint;
+        let socket = match endpoint {
+            Endpoint::Os(socket) => socket,
+            Endpoint::File(_) => {
+                let text = "this is a file, which has operations of its own; use associate_file";
+                return Err((io::Error::new(io::ErrorKind::Unsupported, text), endpoint));
+            }
+        };
         let state = SocketState::associate(&self.inner, socket)
             .map_err(|(error, socket)| (error, Endpoint::Os(socket)))?;
         let weak = Arc::downgrade(&state);
         self.inner.known().insert(state.number(), weak);
         Ok(Socket::new(state))
+    }
+
+    /// Associates an open file.
+    ///
+    /// # Errors
+    ///
+    /// The handle comes back with the reason.
+    pub fn associate_file(&self, handle: OwnedHandle) -> Result<File, (io::Error, OwnedHandle)> {
+        if self.inner.is_closed() {
+            return Err((GetError::Closed.into(), handle));
+        }
+        FileState::associate(&self.inner, handle).map(|state| self.known_file(state))
+    }
+
+    /// A file for an open to open.
+    pub fn unopened_file(&self) -> File {
+        self.known_file(FileState::unopened(&self.inner))
+    }
+
+    fn known_file(&self, state: Arc<FileState>) -> File {
+        let weak = Arc::downgrade(&state);
+        self.inner.known_files().insert(state.number(), weak);
+        File::new(state)
     }
 
     /// Queues an operation as it is (PQ-1).
@@ -247,14 +281,14 @@ impl Port {
         let mut left = OperationList::new();
         while inner.in_flight.load(SeqCst) > 0 {
             // Not only once: what the system would not cancel at one time it may at another.
-            inner.abandon_sockets(&mut left);
+            inner.abandon(&mut left);
             // Others may take some of them; so not for ever. An error is no reason to give up what
             // the system still writes to.
             if inner.take(&mut left, BATCH, 10).is_err() {
                 std::thread::sleep(Duration::from_millis(10));
             }
         }
-        inner.abandon_sockets(&mut left);
+        inner.abandon(&mut left);
         // The loop may have taken the stop packet that was meant for another.
         inner.stop_a_waiter();
         // At the end, because they run destructors of the user's, which may panic.
@@ -279,7 +313,11 @@ impl Port {
             engine_reason: "it is the system's own".into(),
             sockets: inner.sockets.count(),
             timers: inner.clock.timers.len(),
-            files: crate::FileStats::default(),
+            files: crate::FileStats {
+                engine: "iocp",
+                reason: "it is the system's own".into(),
+                ..Default::default()
+            },
             pool: inner.pool.stats(),
             queue,
         }
@@ -304,11 +342,30 @@ impl PortInner {
         self.known().remove(&number);
     }
 
-    fn abandon_sockets(&self, left: &mut OperationList) {
+    fn known_files(&self) -> MutexGuard<'_, HashMap<u64, Weak<FileState>>> {
+        self.known_files
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A file is no more.
+    pub(super) fn forget_file(&self, number: u64) {
+        self.known_files().remove(&number);
+    }
+
+    fn abandon(&self, left: &mut OperationList) {
         // Not under the lock: the last reference may be the one here.
         let all: Vec<_> = self.known().values().filter_map(Weak::upgrade).collect();
         for socket in all {
             socket.abandon(left);
+        }
+        let all: Vec<_> = self
+            .known_files()
+            .values()
+            .filter_map(Weak::upgrade)
+            .collect();
+        for file in all {
+            file.abandon(left);
         }
     }
 
@@ -364,7 +421,7 @@ impl PortInner {
     }
 
     fn queue(&self, operation: Operation) -> Result<(), Operation> {
-        debug_assert!(operation.overlapped.socket.is_none());
+        debug_assert!(matches!(operation.overlapped.whose, Whose::Nobody));
         let header = operation.into_raw();
         // SAFETY: the kernel does not look into what is posted; the memory comes back with the
         // packet.
@@ -448,10 +505,18 @@ impl PortInner {
 
     /// An operation has come back with its packet, and is over or not.
     fn landed(&self, mut operation: Operation, bytes: usize) -> Option<Operation> {
-        if let Some(socket) = operation.overlapped.socket.take() {
-            let status = operation.overlapped.status();
-            operation = socket.land(operation, status, bytes)?;
-            self.lift_deadline(&mut operation);
+        match std::mem::take(&mut operation.overlapped.whose) {
+            Whose::Nobody => {}
+            Whose::Socket(socket) => {
+                let status = operation.overlapped.status();
+                operation = socket.land(operation, status, bytes)?;
+                self.lift_deadline(&mut operation);
+            }
+            Whose::File(file) => {
+                let status = operation.overlapped.status();
+                file.land(&mut operation, status, bytes);
+                self.lift_deadline(&mut operation);
+            }
         }
         self.arrive();
         Some(operation)

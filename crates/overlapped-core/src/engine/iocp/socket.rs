@@ -9,16 +9,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use overlapped_queue::Fifo;
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock::{
-    SD_SEND, SIO_UDP_CONNRESET, SO_PROTOCOL_INFOW, SOCKET, SOL_SOCKET, WSAIoctl, WSAPROTOCOL_INFOW,
-    XP1_IFS_HANDLES, getsockopt, shutdown,
+    SD_SEND, SIO_UDP_CONNRESET, SOCKET, WSAIoctl, shutdown,
 };
-use windows_sys::Win32::Storage::FileSystem::SetFileCompletionNotificationModes;
 use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
 
 use super::Parked;
 use super::calls::{self, Issued, Local};
+use super::nature::{Nature, kind_of, listens, skip_on_success};
+use super::overlapped::Whose;
 use super::port::PortInner;
 use super::status;
+use super::transmit;
 use crate::endpoint::Endpoint;
 use crate::operation::{
     Header, Kind, Operation, OperationList, Outcome, Refused, ShutdownHow, Token,
@@ -30,13 +31,6 @@ use crate::{Address, Status};
 /// A socket that is associated with a port. Cloning gives another handle to the same socket.
 #[derive(Clone)]
 pub struct Socket(Arc<SocketState>);
-
-/// What a socket moves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Nature {
-    Stream,
-    Datagram,
-}
 
 /// How far a socket is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,8 +115,10 @@ impl Drop for Open {
 
 impl Open {
     fn raw(&self) -> SOCKET {
-        let Endpoint::Os(socket) = &self.endpoint;
-        socket.as_raw_socket() as SOCKET
+        match &self.endpoint {
+            Endpoint::Os(socket) => socket.as_raw_socket() as SOCKET,
+            Endpoint::File(_) => unreachable!("a file is no socket"),
+        }
     }
 }
 
@@ -391,7 +387,7 @@ impl SocketState {
             }
         }
         operation.overlapped.reset();
-        operation.overlapped.socket = Some(self.clone());
+        operation.overlapped.whose = Whose::Socket(self.clone());
         let local = Local {
             socket,
             nature: self.nature,
@@ -421,7 +417,7 @@ impl SocketState {
         guarded.unboard(number);
         // SAFETY: the call failed, or no packet will come: the system is done with it.
         let mut operation = unsafe { Operation::from_raw(header) };
-        operation.overlapped.socket = None;
+        operation.overlapped.whose = Whose::Nobody;
         match ended {
             Ok((status, bytes)) => {
                 match self.arrived(guarded, None, operation, status, bytes, unparked) {
@@ -479,7 +475,7 @@ impl SocketState {
         if matches!(operation.kind(), Kind::Accept | Kind::AcceptRecv) {
             operation.scratch().accepted = None;
         }
-        operation.overlapped.socket = None;
+        operation.overlapped.whose = Whose::Nobody;
         Refused { status, operation }
     }
 
@@ -504,11 +500,12 @@ impl SocketState {
             return Err(status);
         }
         let receives = is_receive(kind);
-        let sends = matches!(kind, Kind::Send | Kind::SendTo);
+        let sends = matches!(kind, Kind::Send | Kind::SendTo | Kind::SendFile);
         match (self.nature, kind) {
             (Nature::Stream, Kind::RecvFrom | Kind::SendTo)
-            | (Nature::Datagram, Kind::RecvPooled) => Err(Status::NOT_SUPPORTED),
-            (Nature::Stream, Kind::Send | Kind::Disconnect) | (Nature::Datagram, Kind::Send)
+            | (Nature::Datagram, Kind::RecvPooled | Kind::SendFile) => Err(Status::NOT_SUPPORTED),
+            (Nature::Stream, Kind::Send | Kind::SendFile | Kind::Disconnect)
+            | (Nature::Datagram, Kind::Send)
                 if phase != Phase::Connected =>
             {
                 Err(Status::INVALID_CONNECTION)
@@ -760,6 +757,9 @@ impl SocketState {
             (Nature::Datagram, Kind::Send | Kind::SendTo) if status == Status::BUFFER_OVERFLOW => {
                 status = Status::INVALID_BUFFER_SIZE;
             }
+            (Nature::Stream, Kind::SendFile) if status.is_success() => {
+                status = transmit::status(operation, bytes);
+            }
             (Nature::Stream, _) if !status.is_success() && ended.is_none() => {
                 status = guarded.note_failure(status);
             }
@@ -906,58 +906,6 @@ fn is_receive(kind: Kind) -> bool {
     )
 }
 
-/// What kind of socket it is, and of which address family.
-fn kind_of(socket: SOCKET) -> io::Result<(Nature, i32)> {
-    let info = protocol(socket)?;
-    let (stream, datagram) = (socket2::Type::STREAM, socket2::Type::DGRAM);
-    let nature = match socket2::Type::from(info.iSocketType) {
-        kind if kind == stream => Nature::Stream,
-        kind if kind == datagram => Nature::Datagram,
-        _ => {
-            return Err(io::Error::new(
-                io::ErrorKind::Unsupported,
-                "only stream and datagram sockets have operations",
-            ));
-        }
-    };
-    Ok((nature, info.iAddressFamily))
-}
-
-fn protocol(socket: SOCKET) -> io::Result<WSAPROTOCOL_INFOW> {
-    // SAFETY: all zeroes is a value of this plain structure.
-    let mut info: WSAPROTOCOL_INFOW = unsafe { std::mem::zeroed() };
-    option(socket, SO_PROTOCOL_INFOW, &mut info)?;
-    Ok(info)
-}
-
-fn listens(socket: SOCKET) -> bool {
-    const SO_ACCEPTCONN: i32 = 2;
-    let mut listens = 0i32;
-    option(socket, SO_ACCEPTCONN, &mut listens).is_ok() && listens != 0
-}
-
-/// Reads an option whose value is a plain structure.
-fn option<T: Copy>(socket: SOCKET, option: i32, value: &mut T) -> io::Result<()> {
-    let mut length = size_of::<T>() as i32;
-    let at = std::ptr::from_mut(value).cast();
-    // SAFETY: the value has room for as many bytes as it says.
-    match unsafe { getsockopt(socket, SOL_SOCKET, option, at, &mut length) } {
-        0 => Ok(()),
-        _ => Err(status::of_last_call().to_error()),
-    }
-}
-
-/// Has the system queue no packets for what ends at once, if it is a provider's socket of which
-/// that can be said: one whose handles are the file system's own.
-fn skip_on_success(socket: SOCKET) -> bool {
-    const FILE_SKIP_COMPLETION_PORT_ON_SUCCESS: u8 = 1;
-    let own = protocol(socket).is_ok_and(|info| info.dwServiceFlags1 & XP1_IFS_HANDLES != 0);
-    // SAFETY: the socket is open.
-    own && unsafe {
-        SetFileCompletionNotificationModes(socket as HANDLE, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS)
-    } != 0
-}
-
 impl Socket {
     pub(super) fn new(state: Arc<SocketState>) -> Self {
         Socket(state)
@@ -1040,8 +988,8 @@ impl Socket {
                 "this is a listening socket; it can accept and accept_with_data"
             }
             (Nature::Stream, _) => {
-                "this is a stream socket; it can recv, recv_zero, send, connect and disconnect, \
-                 and the datagram operations it cannot"
+                "this is a stream socket; it can recv, recv_zero, send, send_file, connect and \
+                 disconnect, and the datagram operations it cannot"
             }
             (Nature::Datagram, _) => {
                 "this is a datagram socket; it can recv, recv_from, recv_zero, send, send_to and \
@@ -1106,7 +1054,10 @@ impl Socket {
         ask: impl FnOnce(socket2::SockRef<'_>) -> io::Result<socket2::SockAddr>,
     ) -> io::Result<Address> {
         let address = self
-            .with_endpoint(|Endpoint::Os(socket)| ask(socket2::SockRef::from(socket)))
+            .with_endpoint(|endpoint| match endpoint {
+                Endpoint::Os(socket) => ask(socket2::SockRef::from(socket)),
+                Endpoint::File(_) => Err(Status::NOT_SUPPORTED.to_error()),
+            })
             .map_err(Status::to_error)??;
         let unknown = || io::Error::new(io::ErrorKind::Unsupported, "not an internet address");
         address

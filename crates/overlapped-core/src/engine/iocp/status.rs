@@ -1,6 +1,10 @@
 //! From the system's codes to the model's statuses.
 
-use windows_sys::Win32::Foundation::RtlNtStatusToDosError;
+use windows_sys::Win32::Foundation::{
+    ERROR_FILE_EXISTS, ERROR_FILENAME_EXCED_RANGE, ERROR_HANDLE_DISK_FULL, ERROR_LOCK_VIOLATION,
+    ERROR_NOT_ENOUGH_MEMORY, ERROR_OUTOFMEMORY, ERROR_PATH_NOT_FOUND, ERROR_SHARING_VIOLATION,
+    RtlNtStatusToDosError,
+};
 use windows_sys::Win32::Networking::WinSock::WSAGetLastError;
 
 use crate::Status;
@@ -35,4 +39,17 @@ pub(super) fn of_packet(code: i32) -> Status {
 pub(super) fn of_last_call() -> Status {
     // SAFETY: no pointers are involved.
     Status::from_win32(unsafe { WSAGetLastError() } as u32)
+}
+
+/// The status that an error number stands for, of a call with a file.
+pub(super) fn of_file(error: u32) -> Status {
+    match error {
+        ERROR_PATH_NOT_FOUND => Status::OBJECT_NAME_NOT_FOUND,
+        ERROR_FILE_EXISTS => Status::OBJECT_NAME_COLLISION,
+        ERROR_FILENAME_EXCED_RANGE => Status::OBJECT_NAME_INVALID,
+        ERROR_SHARING_VIOLATION | ERROR_LOCK_VIOLATION => Status::ACCESS_DENIED,
+        ERROR_HANDLE_DISK_FULL => Status::DISK_FULL,
+        ERROR_NOT_ENOUGH_MEMORY | ERROR_OUTOFMEMORY => Status::INSUFFICIENT_RESOURCES,
+        error => Status::from_win32(error),
+    }
 }

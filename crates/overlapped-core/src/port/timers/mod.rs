@@ -49,7 +49,7 @@ use crate::Status;
 #[cfg(target_os = "linux")]
 use crate::engine::files::FileState;
 #[cfg(windows)]
-use crate::engine::iocp::SocketState;
+use crate::engine::iocp::{FileState, SocketState};
 #[cfg(target_os = "linux")]
 use crate::engine::readiness::SocketState;
 use crate::operation::{Operation, Token};
@@ -61,7 +61,6 @@ pub(crate) enum Due {
     /// The operation with this number ends, if it is still under way.
     Deadline(Weak<SocketState>, u64),
     /// Likewise, on a file.
-    #[cfg(target_os = "linux")]
     File(Weak<FileState>, u64),
     /// The closed socket's sends end.
     Linger(Weak<SocketState>),
