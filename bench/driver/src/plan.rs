@@ -244,7 +244,7 @@ pub fn servers_named(name: &str) -> Option<Vec<Variant>> {
             "overlapped-2=overlapped_echo --workers 2 --handler plain",
             "overlapped-16=overlapped_echo --workers 16 --handler plain",
             "overlapped-24=overlapped_echo --workers 24 --handler plain",
-            "overlapped-16-marked=overlapped_echo --workers 16 --handler marked",
+            "overlapped-24-marked=overlapped_echo --workers 24 --handler marked",
         ],
         // The same, in an echo.
         "fairness" => &[
