@@ -22,6 +22,8 @@ struct Running {
     name: String,
     child: Child,
     stdin: Option<ChildStdin>,
+    /// Whether it has ended as it should.
+    over: bool,
 }
 
 enum Event {
@@ -68,6 +70,7 @@ impl Children {
             name: program.to_owned(),
             child,
             stdin,
+            over: false,
         });
 
         let sender = self.sender.clone();
@@ -89,19 +92,22 @@ impl Children {
 
     /// The next line that `id` prints. No other child may print or die meanwhile.
     pub fn line(&mut self, id: Id) -> Result<String> {
-        let left = self.deadline.saturating_duration_since(Instant::now());
-        match self.events.recv_timeout(left) {
-            Ok((number, Event::Line(line))) if number == id.0 => Ok(line),
-            Ok((number, Event::Line(line))) => Err(format!(
-                "{} printed {line:?} unasked",
-                self.children[number].name
-            )),
-            Ok((number, Event::Silent)) => Err(self.obituary(number)),
-            Err(RecvTimeoutError::Timeout) => Err(format!(
-                "{} took longer than --limit allows",
-                self.children[id.0].name
-            )),
-            Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender"),
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            return match self.events.recv_timeout(left) {
+                Ok((number, Event::Line(line))) if number == id.0 => Ok(line),
+                Ok((number, Event::Line(line))) => Err(format!(
+                    "{} printed {line:?} unasked",
+                    self.children[number].name
+                )),
+                Ok((number, Event::Silent)) if self.children[number].over => continue,
+                Ok((number, Event::Silent)) => Err(self.obituary(number)),
+                Err(RecvTimeoutError::Timeout) => Err(format!(
+                    "{} took longer than --limit allows",
+                    self.children[id.0].name
+                )),
+                Err(RecvTimeoutError::Disconnected) => unreachable!("we hold a sender"),
+            };
         }
     }
 
@@ -114,13 +120,21 @@ impl Children {
             .map_err(|error| format!("{}: {error}", child.name))
     }
 
+    /// Closes the stdin of `id`, which is to end then, and may have something to say before.
+    pub fn hang_up(&mut self, id: Id) {
+        self.children[id.0].stdin = None;
+    }
+
     /// Closes the stdin of `id` and waits for its end, which must be a success.
     pub fn end(&mut self, id: Id) -> Result<()> {
         let deadline = self.deadline;
         let child = &mut self.children[id.0];
         child.stdin = None;
         match child.ended(deadline)? {
-            Some(status) if status.success() => Ok(()),
+            Some(status) if status.success() => {
+                child.over = true;
+                Ok(())
+            }
             Some(status) => Err(format!("{} failed at its end: {status}", child.name)),
             None => Err(format!(
                 "{} does not end when its stdin is closed",
@@ -183,6 +197,18 @@ mod tests {
         children.nudge(id).unwrap();
         assert_eq!(children.line(id).unwrap(), "two");
         children.end(id).unwrap();
+    }
+
+    #[test]
+    fn the_end_of_one_child_is_no_news_of_another() {
+        let (mut children, first) = shell("read line; exit 0", 20);
+        let script = ["/bin/sh", "-c", "read line || echo farewell"];
+        let second = children.start(Path::new("/"), &script).unwrap();
+        children.end(first).unwrap();
+        // Its stdout is closed by now, or will be.
+        children.hang_up(second);
+        assert_eq!(children.line(second).unwrap(), "farewell");
+        children.end(second).unwrap();
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use lexopt::prelude::*;
+use load::job::{Job, Share};
 
 use crate::plan::{Matrix, Point, Preset, Variant, servers_named};
 use crate::run::runs;
@@ -15,8 +16,11 @@ usage: compare --preset NAME [options]
        compare --variant NAME='PROGRAM ARGUMENTS' --variant ... [options]
 
   --preset NAME       echo64, pipeline, bulk or churn: the usual servers and a set of loads;
-                      exclusive: servers with one thread, and a bit of all loads
-  --servers NAME      usual or exclusive: these servers instead of the preset's
+                      exclusive: servers with one thread, and a bit of all loads;
+                      blocking: an open loop, and handlers that block or compute;
+                      fairness: many connections, those servers
+  --servers NAME      usual, exclusive, blocking or fairness: these servers instead of the
+                      preset's
   --variant NAME=CMD  one more server; a program without a slash is looked for beside `compare`
   --only NAME,...     of all these, only the named ones [those that run]
   --baseline NAME     what the others are compared with [the first one]
@@ -24,8 +28,13 @@ usage: compare --preset NAME [options]
   --sizes S,...       bytes per message [64, or the preset's]
   --depths D,...      messages in flight per connection [1, or the preset's]; always 1 where
                       each message has a connection
+  --rate R            requests per second of an open loop [20000]
+  --jobs J,...        of the preset's open loops, only those with these jobs: sleep, database,
+                      disk, compute
+  --percents P,...    how many requests of an open loop have a job [0, 0.1, 1 and 5]
   --churn             a connection per message
   --awake             the load generator never sleeps, so no server pays for waking it
+  --urgent            the load generator of an open loop goes before the servers on the processor
   --rounds R          [15]
   --seconds T         measured time of a run [1]
   --warmup T          time under load before it [0.3]
@@ -40,6 +49,7 @@ pub struct Options {
     pub baseline: usize,
     pub points: Vec<Point>,
     pub awake: bool,
+    pub urgent: bool,
     pub rounds: usize,
     pub seconds: f64,
     pub warmup: f64,
@@ -57,7 +67,8 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
     let mut only: Option<Vec<String>> = None;
     let mut baseline = None;
     let (mut connections, mut sizes, mut depths) = (None, None, None);
-    let (mut churn, mut awake) = (false, false);
+    let (mut rate, mut jobs, mut shares) = (None, None, None);
+    let (mut churn, mut awake, mut urgent) = (false, false, false);
     let (mut rounds, mut seed, mut out) = (15, None, None);
     let (mut seconds, mut warmup, mut limit) = (1.0, 0.3, 30.0);
     while let Some(argument) = parser.next()? {
@@ -81,8 +92,14 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
             Long("connections") => connections = Some(counts(&mut parser)?),
             Long("sizes") => sizes = Some(counts(&mut parser)?),
             Long("depths") => depths = Some(counts(&mut parser)?),
+            Long("rate") => rate = Some(parser.value()?.parse()?),
+            Long("jobs") => jobs = Some(list(&mut parser, "a job", Job::named)?),
+            Long("percents") => {
+                shares = Some(list(&mut parser, "between 0 and 100", Share::percent)?);
+            }
             Long("churn") => churn = true,
             Long("awake") => awake = true,
+            Long("urgent") => urgent = true,
             Long("rounds") => rounds = parser.value()?.parse()?,
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("warmup") => warmup = parser.value()?.parse()?,
@@ -124,6 +141,19 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
         Some(name) => position(&all, &name).ok_or_else(|| no_such_variant(&name, &all))?,
     };
 
+    let opens = loads.iter().any(|load| load.open.is_some());
+    if opens && (churn || sizes.is_some() || depths.is_some()) {
+        return Err("an open loop has neither --churn nor --sizes nor --depths".into());
+    }
+    if !opens && (rate.is_some() || jobs.is_some() || shares.is_some()) {
+        return Err("--rate, --jobs and --percents belong to an open loop".into());
+    }
+    if urgent && (awake || !opens) {
+        return Err("--urgent is for an open loop that sleeps, so not with --awake".into());
+    }
+    if rate == Some(0) {
+        return Err("--rate must be at least 1".into());
+    }
     let one_each = churn || loads.iter().all(|load| load.churn);
     if one_each && depths.as_ref().is_some_and(|depths| depths != &[1]) {
         return Err("a churn run sends one message per connection: --depths must be 1".into());
@@ -137,11 +167,21 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
             true => vec![1],
             false => depths.clone().unwrap_or(load.depths),
         };
+        if let Some(open) = &mut load.open {
+            open.rate = rate.unwrap_or(open.rate);
+            open.shares = shares.clone().unwrap_or(std::mem::take(&mut open.shares));
+            if let Some(jobs) = &jobs {
+                open.jobs.retain(|job| jobs.contains(job));
+            }
+        }
         for point in load.points() {
             if !points.contains(&point) {
                 points.push(point);
             }
         }
+    }
+    if points.is_empty() {
+        return Err("no load of the preset has one of these --jobs".into());
     }
     if rounds == 0 {
         return Err("--rounds must be at least 1".into());
@@ -167,6 +207,7 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
         baseline,
         points,
         awake,
+        urgent,
         rounds,
         seconds,
         warmup,
@@ -189,11 +230,17 @@ fn no_such_variant(name: &str, variants: &[Variant]) -> String {
 }
 
 fn counts(parser: &mut lexopt::Parser) -> Result<Vec<usize>, lexopt::Error> {
+    let count = |text: &str| text.parse().ok().filter(|&number| number > 0);
+    list(parser, "a number from 1 on", count)
+}
+
+fn list<T>(
+    parser: &mut lexopt::Parser,
+    what: &str,
+    read: impl Fn(&str) -> Option<T>,
+) -> Result<Vec<T>, lexopt::Error> {
     let text = parser.value()?.string()?;
     text.split(',')
-        .map(|number| match number.parse() {
-            Ok(0) | Err(_) => Err(format!("{number:?} is not a number from 1 on").into()),
-            Ok(number) => Ok(number),
-        })
+        .map(|item| read(item).ok_or_else(|| format!("{item:?} is not {what}").into()))
         .collect()
 }

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io;
-use std::thread;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -131,6 +132,44 @@ impl Thread {
     }
 }
 
+/// Looks again and again how many threads a process has, until it is asked for the most.
+pub struct Peak {
+    stop: Sender<()>,
+    watcher: JoinHandle<usize>,
+}
+
+impl Peak {
+    /// Begins with process `pid`.
+    pub fn watch(pid: u32) -> Self {
+        // Less often than a handler blocks, but a thread that was made for one stays for a while.
+        const PAUSE: Duration = Duration::from_millis(20);
+        let (stop, stopped) = channel();
+        let watcher = thread::spawn(move || {
+            let mut most = 0;
+            loop {
+                most = most.max(threads(pid).unwrap_or(0));
+                if stopped.recv_timeout(PAUSE) != Err(RecvTimeoutError::Timeout) {
+                    return most;
+                }
+            }
+        });
+        Self { stop, watcher }
+    }
+
+    /// The most threads that were seen.
+    pub fn most(self) -> usize {
+        drop(self.stop);
+        self.watcher.join().unwrap_or(0)
+    }
+}
+
+fn threads(pid: u32) -> Option<usize> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name, in parentheses, may hold anything; the state comes after it and is the third.
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(20 - 3)?.parse().ok()
+}
+
 /// CPU time of a process in nanoseconds, from its CPU clock.
 ///
 /// The same count as the first number of each thread's `schedstat`, but in one call, and with the
@@ -190,6 +229,17 @@ mod tests {
     #[test]
     fn idle_time_is_not_busy_time() {
         assert_eq!(busy_ticks("cpu  1 2 4 1000 1000 8 16 32 1000 1000"), 63);
+    }
+
+    #[test]
+    fn threads_that_are_there_are_seen() {
+        let (stop, stopped) = channel::<()>();
+        let waiting = thread::spawn(move || stopped.recv().is_err());
+        let peak = Peak::watch(std::process::id());
+        // It looks once before it looks whether it is to stop.
+        assert!(peak.most() >= 2);
+        drop(stop);
+        assert!(waiting.join().unwrap());
     }
 
     fn counters(cpu_ns: u64, threads: &[(u32, u64)]) -> Counters {

@@ -86,6 +86,7 @@ fn compare(options: &Options, directory: &Path) -> Result<Vec<Row>> {
 
     let mut rows = Vec::with_capacity(runs);
     for round in 0..options.rounds {
+        let load_seed = prng::nth(!options.seed, round as u64);
         for (point_number, &point) in options.points.iter().enumerate() {
             // A key of its own for each shuffle, so that the order of a round does not depend on
             // how many rounds or load points there are.
@@ -94,9 +95,10 @@ fn compare(options: &Options, directory: &Path) -> Result<Vec<Row>> {
             Prng::new(key).shuffle(&mut order);
             for (turn, &number) in order.iter().enumerate() {
                 let variant = &options.variants[number];
-                let measured = run::run(options, directory, variant, point).map_err(|error| {
-                    format!("round {}, {}, {point}: {error}", round + 1, variant.name)
-                })?;
+                let measured =
+                    run::run(options, directory, variant, point, load_seed).map_err(|error| {
+                        format!("round {}, {}, {point}: {error}", round + 1, variant.name)
+                    })?;
                 let row = Row {
                     seed: options.seed,
                     round,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use load::job::{Job, MESSAGE, Mix, Share};
+
 /// A server with its arguments.
 #[derive(Clone)]
 pub struct Variant {
@@ -40,6 +42,8 @@ pub struct Point {
     pub size: usize,
     pub depth: usize,
     pub churn: bool,
+    /// Of an open loop.
+    pub mix: Option<Mix>,
 }
 
 impl fmt::Display for Point {
@@ -49,11 +53,20 @@ impl fmt::Display for Point {
             size,
             depth,
             churn,
+            mix,
         } = *self;
         let connections = match connections {
             1 => "1 connection".to_owned(),
             many => format!("{many} connections"),
         };
+        if let Some(Mix { rate, job, share }) = mix {
+            write!(f, "{rate} requests/s over {connections}, ")?;
+            return match (job, share) {
+                (_, Share::NONE) => write!(f, "no handler blocks"),
+                (Job::Compute, _) => write!(f, "{share} % compute for 2 ms"),
+                _ => write!(f, "{share} % block for 10 ms ({job})"),
+            };
+        }
         match churn {
             true => write!(
                 f,
@@ -70,6 +83,28 @@ pub struct Matrix {
     pub sizes: Vec<usize>,
     pub depths: Vec<usize>,
     pub churn: bool,
+    pub open: Option<OpenLoop>,
+}
+
+/// Loads of an open loop: each job with each share.
+pub struct OpenLoop {
+    pub rate: u32,
+    pub jobs: Vec<Job>,
+    pub shares: Vec<Share>,
+}
+
+impl OpenLoop {
+    fn mixes(&self) -> impl Iterator<Item = Mix> {
+        let Self { rate, jobs, shares } = self;
+        jobs.iter().flat_map(move |&job| {
+            let mix = move |&share| Mix {
+                rate: *rate,
+                job,
+                share,
+            };
+            shares.iter().map(mix)
+        })
+    }
 }
 
 impl Matrix {
@@ -79,6 +114,19 @@ impl Matrix {
             sizes: sizes.to_vec(),
             depths: depths.to_vec(),
             churn: false,
+            open: None,
+        }
+    }
+
+    fn open(jobs: &[Job], percents: &[&str]) -> Self {
+        let share = |text: &&str| Share::percent(text).expect("a valid share");
+        Self {
+            open: Some(OpenLoop {
+                rate: 20_000,
+                jobs: jobs.to_vec(),
+                shares: percents.iter().map(share).collect(),
+            }),
+            ..Self::echo(&[100], &[MESSAGE], &[1])
         }
     }
 
@@ -91,13 +139,20 @@ impl Matrix {
 
     pub fn points(&self) -> impl Iterator<Item = Point> {
         let churn = self.churn;
-        self.sizes.iter().flat_map(move |&size| {
-            self.depths.iter().flat_map(move |&depth| {
-                self.connections.iter().map(move |&connections| Point {
-                    connections,
-                    size,
-                    depth,
-                    churn,
+        let mixes: Vec<Option<Mix>> = match &self.open {
+            Some(open) => open.mixes().map(Some).collect(),
+            None => vec![None],
+        };
+        mixes.into_iter().flat_map(move |mix| {
+            self.sizes.iter().flat_map(move |&size| {
+                self.depths.iter().flat_map(move |&depth| {
+                    self.connections.iter().map(move |&connections| Point {
+                        connections,
+                        size,
+                        depth,
+                        churn,
+                        mix,
+                    })
                 })
             })
         })
@@ -133,6 +188,15 @@ impl Preset {
                 ];
                 (loads, "exclusive")
             }
+            "blocking" => {
+                let loads = vec![
+                    Matrix::open(&[Job::Sleep], &["0"]),
+                    Matrix::open(&[Job::Sleep, Job::Database, Job::Disk], &["0.1", "1", "5"]),
+                    Matrix::open(&[Job::Compute], &["1"]),
+                ];
+                (loads, "blocking")
+            }
+            "fairness" => (vec![Matrix::echo(&[1000, 5000], &[64], &[1])], "fairness"),
             _ => return None,
         };
         let servers = servers_named(servers).expect("a known set");
@@ -166,6 +230,35 @@ pub fn servers_named(name: &str) -> Option<Vec<Variant>> {
             "overlapped-1=overlapped_echo --workers 1",
             "overlapped-exclusive=overlapped_echo --exclusive",
         ],
+        // What serves while handlers block. Where the number of threads is chosen, and not by the
+        // library, it is 2, as the port's concurrency value.
+        "blocking" => &[
+            "epoll-2-shared=epoll_plain --workers 2 --shared --handler plain",
+            "epoll-16-shared=epoll_plain --workers 16 --shared --handler plain",
+            "threads=thread_echo --handler plain",
+            "tokio-2=tokio_echo --workers 2 --handler plain",
+            "tokio-2-in-place=tokio_echo --workers 2 --handler marked",
+            "tokio-2-spawn=tokio_echo --workers 2 --handler offloaded",
+            "compio-2=compio_echo --workers 2 --handler plain",
+            "monoio-2=monoio_echo --workers 2 --handler plain",
+            "overlapped-2=overlapped_echo --workers 2 --handler plain",
+            "overlapped-16=overlapped_echo --workers 16 --handler plain",
+            "overlapped-24=overlapped_echo --workers 24 --handler plain",
+            "overlapped-24-marked=overlapped_echo --workers 24 --handler marked",
+        ],
+        // The same, in an echo.
+        "fairness" => &[
+            "epoll-2=epoll_plain --workers 2",
+            "epoll-2-shared=epoll_plain --workers 2 --shared",
+            "epoll-16-shared=epoll_plain --workers 16 --shared",
+            "threads=thread_echo",
+            "tokio-2=tokio_echo --workers 2",
+            "compio-2=compio_echo --workers 2",
+            "monoio-2=monoio_echo --workers 2",
+            "overlapped-2=overlapped_echo --workers 2",
+            "overlapped-16=overlapped_echo --workers 16",
+            "overlapped-24=overlapped_echo --workers 24",
+        ],
         _ => return None,
     };
     let variants = servers.iter().map(|text| Variant::parse(text));
@@ -178,7 +271,16 @@ mod tests {
 
     #[test]
     fn no_preset_names_a_point_or_a_server_twice() {
-        for name in ["echo64", "pipeline", "bulk", "churn", "exclusive"] {
+        let names = [
+            "echo64",
+            "pipeline",
+            "bulk",
+            "churn",
+            "exclusive",
+            "blocking",
+            "fairness",
+        ];
+        for name in names {
             let preset = Preset::named(name).unwrap();
             let points: Vec<Point> = preset.loads.iter().flat_map(Matrix::points).collect();
             for (number, point) in points.iter().enumerate() {

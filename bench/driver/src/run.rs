@@ -3,13 +3,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use load::report::{MEASURED, MEASURING, Report};
+use load::job::{Job, Mix, Share};
+use load::report::{MEASURED, MEASURING, Open, Report};
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
 use crate::child::{Children, Id};
 use crate::cli::Options;
-use crate::counters::{Counters, Spent, machine_busy_s};
+use crate::counters::{Counters, Peak, Spent, machine_busy_s};
 use crate::plan::{Point, Variant};
 
 /// A run and its place in the comparison.
@@ -31,6 +32,17 @@ pub struct Measured {
     pub server: Spent,
     /// CPU seconds of everything on the machine but the server and the load generator.
     pub others_cpu_s: f64,
+    /// Of a server whose handlers have jobs.
+    #[serde(default)]
+    pub handlers: Option<Handlers>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+pub struct Handlers {
+    /// The most threads the server was seen to have.
+    pub threads: usize,
+    /// How often a wait for the database was interrupted.
+    pub interrupted: u64,
 }
 
 impl Measured {
@@ -44,6 +56,11 @@ impl Measured {
         (self.server.voluntary + self.server.involuntary) as f64 / self.load.requests as f64
     }
 
+    /// What the open loop had to add; only for points that are one.
+    pub fn open(&self) -> &Open {
+        self.load.open.as_ref().expect("the load of an open loop")
+    }
+
     pub fn is_at(&self, point: Point) -> bool {
         let Report {
             connections,
@@ -52,8 +69,14 @@ impl Measured {
             churn,
             ..
         } = self.load;
-        (connections, size, depth, churn)
-            == (point.connections, point.size, point.depth, point.churn)
+        let mix = self.load.open.as_ref().map(|open| open.mix);
+        Point {
+            connections,
+            size,
+            depth,
+            churn,
+            mix,
+        } == point
     }
 }
 
@@ -73,41 +96,55 @@ pub fn runs(directory: &Path, variant: &Variant) -> bool {
 }
 
 /// Starts the server and the load generator, and reads the server's counters at both ends of the
-/// measured window, where no request is in flight.
+/// measured window, where no request is in flight. The load is a function of `seed`.
 pub fn run(
     options: &Options,
     directory: &Path,
     variant: &Variant,
     point: Point,
+    seed: u64,
 ) -> Result<Measured> {
     let deadline = Instant::now() + Duration::from_secs_f64(options.limit);
     let mut children = Children::new(deadline);
-    let server = children.start(directory, &variant.command)?;
-    let announcement = children.line(server)?;
-    let address = announcement
-        .strip_prefix("listening ")
-        .ok_or_else(|| format!("expected `listening ADDRESS:PORT`, got {announcement:?}"))?;
+    let mut command = variant.command.clone();
+    let database = match point.mix {
+        Some(Mix { job, share, .. }) if job == Job::Database && share != Share::NONE => {
+            let (database, address) = listening(&mut children, directory, &["database"])?;
+            command.extend(["--database".to_owned(), address]);
+            Some(database)
+        }
+        _ => None,
+    };
+    let (server, address) = listening(&mut children, directory, &command)?;
 
-    let mut command = vec![
-        "load".to_owned(),
-        address.to_owned(),
-        "--handshake".to_owned(),
-    ];
+    let mut command = vec!["load".to_owned(), address, "--handshake".to_owned()];
     for (option, value) in [
         ("--connections", point.connections.to_string()),
         ("--size", point.size.to_string()),
         ("--depth", point.depth.to_string()),
         ("--seconds", options.seconds.to_string()),
         ("--warmup", options.warmup.to_string()),
-        ("--seed", options.seed.to_string()),
+        ("--seed", seed.to_string()),
     ] {
         command.extend([option.to_owned(), value]);
+    }
+    if let Some(Mix { rate, job, share }) = point.mix {
+        for (option, value) in [
+            ("--rate", rate.to_string()),
+            ("--job", job.to_string()),
+            ("--percent", share.to_string()),
+        ] {
+            command.extend([option.to_owned(), value]);
+        }
     }
     if point.churn {
         command.push("--churn".to_owned());
     }
     if options.awake {
         command.push("--awake".to_owned());
+    }
+    if options.urgent {
+        command.push("--urgent".to_owned());
     }
     let load = children.start(directory, &command)?;
 
@@ -118,9 +155,11 @@ pub fn run(
     expect(&mut children, load, MEASURING)?;
     let before = counters()?;
     let busy_before = busy()?;
+    let peak = point.mix.map(|_| Peak::watch(pid));
     children.nudge(load)?;
 
     expect(&mut children, load, MEASURED)?;
+    let threads = peak.map(Peak::most);
     let busy_after = busy()?;
     let after = counters()?;
     children.nudge(load)?;
@@ -129,7 +168,17 @@ pub fn run(
     let report: Report =
         serde_json::from_str(&report).map_err(|error| format!("load: {report:?}: {error}"))?;
     children.end(load)?;
+    let handlers = match (&report.open, threads) {
+        (Some(open), Some(threads)) => Some(Handlers {
+            threads,
+            interrupted: handled(&mut children, server, open.jobs)?,
+        }),
+        _ => None,
+    };
     children.end(server)?;
+    if let Some(database) = database {
+        children.end(database)?;
+    }
     if report.requests == 0 {
         return Err("not one request was answered".to_owned());
     }
@@ -140,7 +189,43 @@ pub fn run(
         load: report,
         server: spent,
         others_cpu_s,
+        handlers,
     })
+}
+
+/// Starts a server and says where it is.
+fn listening<S: AsRef<str>>(
+    children: &mut Children,
+    directory: &Path,
+    command: &[S],
+) -> Result<(Id, String)> {
+    let server = children.start(directory, command)?;
+    let announcement = children.line(server)?;
+    let address = announcement
+        .strip_prefix("listening ")
+        .ok_or_else(|| format!("expected `listening ADDRESS:PORT`, got {announcement:?}"))?;
+    Ok((server, address.to_owned()))
+}
+
+/// Lets the server say that it has done as many jobs as it was asked for, and how often a wait was
+/// interrupted.
+fn handled(children: &mut Children, server: Id, jobs: u64) -> Result<u64> {
+    children.hang_up(server);
+    let line = children
+        .line(server)
+        .map_err(|error| format!("{error}; an open loop needs a server with --handler"))?;
+    let words: Vec<&str> = line.split(' ').collect();
+    let numbers = match words[..] {
+        ["performed", performed, "interrupted", interrupted] => {
+            performed.parse::<u64>().ok().zip(interrupted.parse().ok())
+        }
+        _ => None,
+    };
+    match numbers {
+        Some((performed, interrupted)) if performed == jobs => Ok(interrupted),
+        Some((performed, _)) => Err(format!("{jobs} jobs were asked for, {performed} were done")),
+        None => Err(format!("expected what was performed, got {line:?}")),
+    }
 }
 
 fn expect(children: &mut Children, load: Id, word: &str) -> Result<()> {

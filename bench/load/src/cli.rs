@@ -4,9 +4,10 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use lexopt::prelude::*;
+use load::job::{Job, MESSAGE, Mix, Share};
 
 pub const HELP: &str = "\
-Closed-loop echo load generator for loopback TCP. Checks every byte that comes back.
+Echo load generator for loopback TCP. Checks every byte that comes back.
 
 usage: load ADDRESS:PORT [options]
 
@@ -16,8 +17,16 @@ usage: load ADDRESS:PORT [options]
   --seconds T       length of the measured window [1]
   --warmup T        time under load before it [0.3]
   --churn           each request is a connection: connect, one echo, orderly close
+  --rate R          an open loop: so many requests per second over all connections, at random
+                    times that do not depend on the answers. A request takes an idle connection
+                    or waits for one; how long it takes is counted from when it was due
+  --job JOB         what marked requests ask of their server's handler in an open loop: sleep,
+                    database, disk or compute [sleep]. The latencies are those of the others
+  --percent P       how many are marked [0]
   --awake           looks for answers all the time instead of sleeping until some come, so that
                     no server pays for waking its client
+  --urgent          goes before everything else on the processor (SCHED_FIFO, if the system lets
+                    it), so that an open loop is not late because its server is busy
   --stall T         give up when nothing arrives for this long [5]
   --seed N          seed of the byte pattern [1]
   --handshake       after `measuring` and after `measured` wait for a line on stdin, so that
@@ -34,7 +43,10 @@ pub struct Options {
     pub seconds: Duration,
     pub warmup: Duration,
     pub churn: bool,
+    /// The load of an open loop.
+    pub mix: Option<Mix>,
     pub awake: bool,
+    pub urgent: bool,
     pub stall: Duration,
     pub seed: u64,
     pub handshake: bool,
@@ -52,11 +64,14 @@ pub fn parse() -> Result<Option<Options>, lexopt::Error> {
         seconds: Duration::from_secs(1),
         warmup: Duration::from_millis(300),
         churn: false,
+        mix: None,
         awake: false,
+        urgent: false,
         stall: Duration::from_secs(5),
         seed: 1,
         handshake: false,
     };
+    let (mut rate, mut job, mut share) = (None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Long("connections") => options.connections = parser.value()?.parse()?,
@@ -65,7 +80,18 @@ pub fn parse() -> Result<Option<Options>, lexopt::Error> {
             Long("seconds") => options.seconds = seconds(&mut parser)?,
             Long("warmup") => options.warmup = seconds(&mut parser)?,
             Long("churn") => options.churn = true,
+            Long("rate") => rate = Some(parser.value()?.parse()?),
+            Long("job") => {
+                let name = parser.value()?.string()?;
+                job = Some(Job::named(&name).ok_or_else(|| format!("there is no job {name}"))?);
+            }
+            Long("percent") => {
+                let text = parser.value()?.string()?;
+                let found = Share::percent(&text);
+                share = Some(found.ok_or_else(|| format!("--percent {text}: from 0 to 100"))?);
+            }
             Long("awake") => options.awake = true,
+            Long("urgent") => options.urgent = true,
             Long("stall") => options.stall = seconds(&mut parser)?,
             Long("seed") => options.seed = parser.value()?.parse()?,
             Long("handshake") => options.handshake = true,
@@ -85,6 +111,26 @@ pub fn parse() -> Result<Option<Options>, lexopt::Error> {
     }
     if options.churn && options.depth != 1 {
         return Err("--churn sends one message per connection: --depth must be 1".into());
+    }
+    options.mix = match rate {
+        Some(0) => return Err("--rate must be at least 1".into()),
+        Some(_) if options.churn || options.depth != 1 || options.size != MESSAGE => {
+            let refusal = "an open loop has messages of 64 bytes, one in flight per connection: \
+                           --size, --depth and --churn have no place in it";
+            return Err(refusal.into());
+        }
+        Some(rate) => Some(Mix {
+            rate,
+            job: job.unwrap_or(Job::Sleep),
+            share: share.unwrap_or(Share::NONE),
+        }),
+        None if job.is_some() || share.is_some() => {
+            return Err("--job and --percent belong to an open loop: give --rate".into());
+        }
+        None => None,
+    };
+    if options.urgent && (options.awake || options.mix.is_none()) {
+        return Err("--urgent is for an open loop that sleeps: give --rate and not --awake".into());
     }
     if options.seconds.is_zero() || options.stall.is_zero() {
         return Err("--seconds and --stall must be more than 0".into());

@@ -33,35 +33,20 @@ struct Connection {
 impl Echo {
     pub fn connect(options: &Options) -> Result<Self> {
         let mut poller = Poller::new(options.stall, options.awake)?;
-        let mut connections = Vec::with_capacity(options.connections);
-        for number in 0..options.connections {
+        let sockets = net::connect_all(&mut poller, options.address, options.connections)?;
+        let connection = |(number, socket)| {
             let pattern = Pattern::new(options.seed, number as u64);
-            let connection = Connection {
-                socket: net::connect(options.address, None)?,
+            Connection {
+                socket,
                 pattern,
                 sent: 0,
                 issued: 0,
                 received: Verifier::new(pattern),
                 began: VecDeque::with_capacity(options.depth),
-                open: false,
-            };
-            poller.add(&connection.socket, number)?;
-            connections.push(connection);
-            // One at a time: a burst could overflow the server's accept queue, and the kernel
-            // would then repeat the handshake only after a second.
-            while !connections[number].open {
-                let events = poller.wait()?;
-                if events.is_empty() {
-                    return Err(format!("connection {number} was not accepted"));
-                }
-                for event in &events {
-                    let connection = &mut connections[event.data.u64() as usize];
-                    net::connected(&connection.socket)?;
-                    connection.open = true;
-                }
-                poller.reuse(events);
+                open: true,
             }
-        }
+        };
+        let connections = sockets.into_iter().enumerate().map(connection).collect();
         Ok(Self {
             poller,
             connections,

@@ -1,5 +1,5 @@
-//! Closed-loop echo load generator over loopback TCP: one thread, one epoll loop, every byte
-//! checked.
+//! Echo load generator over loopback TCP: one thread, one epoll loop, every byte checked. A closed
+//! loop, in which each connection waits for its answer, or an open one, with a schedule.
 
 use std::io::{self, BufRead, Write};
 use std::process::ExitCode;
@@ -10,12 +10,15 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use crate::churn::Churn;
 use crate::echo::Echo;
 use crate::net::Result;
+use crate::open::Open;
 use crate::window::{Load, Window};
 
 mod churn;
 mod cli;
 mod echo;
 mod net;
+mod open;
+mod schedule;
 mod window;
 
 /// Room for the descriptors that are not connections.
@@ -61,9 +64,13 @@ fn run(options: &cli::Options) -> Result<()> {
     )
     .map_err(net::failed("setrlimit"))?;
 
-    let mut load: Box<dyn Load> = match options.churn {
-        true => Box::new(Churn::new(options)?),
-        false => Box::new(Echo::connect(options)?),
+    if options.urgent {
+        go_first()?;
+    }
+    let mut load: Box<dyn Load> = match options.mix {
+        Some(mix) => Box::new(Open::connect(options, mix)?),
+        None if options.churn => Box::new(Churn::new(options)?),
+        None => Box::new(Echo::connect(options)?),
     };
     if !options.warmup.is_zero() {
         load.run(&mut Window::open(options.warmup))?;
@@ -72,12 +79,22 @@ fn run(options: &cli::Options) -> Result<()> {
     announce(MEASURING, options.handshake)?;
     let mut window = Window::open(options.seconds);
     load.run(&mut window)?;
-    let report = window.report(options);
+    let report = window.report(options, load.open());
     announce(MEASURED, options.handshake)?;
 
     load.finish()?;
     let report = serde_json::to_string(&report).map_err(|error| error.to_string())?;
     say(&report)
+}
+
+/// Runs whenever there is something to do, before all threads of ordinary priority.
+fn go_first() -> Result<()> {
+    let lowest = libc::sched_param { sched_priority: 1 };
+    // SAFETY: reads one `sched_param`, which outlives the call.
+    match unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &lowest) } {
+        0 => Ok(()),
+        _ => Err(format!("--urgent: {}", io::Error::last_os_error())),
+    }
 }
 
 fn announce(word: &str, handshake: bool) -> Result<()> {

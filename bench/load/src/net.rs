@@ -87,6 +87,32 @@ impl Poller {
     }
 }
 
+/// So many connections, each known to `poller` by its place.
+pub fn connect_all(poller: &mut Poller, address: SocketAddr, count: usize) -> Result<Vec<OwnedFd>> {
+    let mut sockets = Vec::with_capacity(count);
+    for number in 0..count {
+        let socket = connect(address, None)?;
+        poller.add(&socket, number)?;
+        sockets.push(socket);
+        // One at a time: a burst could overflow the server's accept queue, and the kernel would
+        // then repeat the handshake only after a second.
+        let mut open = false;
+        while !open {
+            let events = poller.wait()?;
+            if events.is_empty() {
+                return Err(format!("connection {number} was not accepted"));
+            }
+            for event in &events {
+                let other = event.data.u64() as usize;
+                connected(&sockets[other])?;
+                open |= other == number;
+            }
+            poller.reuse(events);
+        }
+    }
+    Ok(sockets)
+}
+
 /// Starts to connect; the socket becomes writable when the connection stands.
 pub fn connect(address: SocketAddr, source: Option<Ipv4Addr>) -> Result<OwnedFd> {
     let family = match address {

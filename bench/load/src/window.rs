@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
-use load::report::Report;
+use load::report::{self, Report};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::cli::Options;
@@ -17,6 +17,11 @@ pub trait Load {
 
     /// Closes everything and makes sure that the server does the same and says nothing more.
     fn finish(&mut self) -> Result<()>;
+
+    /// What an open loop has to add about the last window.
+    fn open(&self) -> Option<report::Open> {
+        None
+    }
 }
 
 pub struct Window {
@@ -29,14 +34,12 @@ pub struct Window {
 
 impl Window {
     pub fn open(length: Duration) -> Self {
-        const LONGEST_NS: u64 = 60_000_000_000;
-        let latency = Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("valid bounds");
         Self {
             start: Instant::now(),
             length,
             cpu_at_start: own_cpu(),
             requests: 0,
-            latency,
+            latency: histogram(),
         }
     }
 
@@ -44,6 +47,10 @@ impl Window {
     #[inline]
     pub fn now(&self) -> u64 {
         self.start.elapsed().as_nanos() as u64
+    }
+
+    pub fn length(&self) -> Duration {
+        self.length
     }
 
     /// Whether a request may still begin at `now`.
@@ -58,8 +65,18 @@ impl Window {
         self.latency.saturating_record(now - began);
     }
 
+    /// A request was answered whose latency is none of the window's.
+    pub fn answered_apart(&mut self) {
+        self.requests += 1;
+    }
+
+    /// A request was given up before it was sent; it would have taken longer than this.
+    pub fn abandoned(&mut self, began: u64, now: u64) {
+        self.latency.saturating_record(now - began);
+    }
+
     /// To be called when the last answer has arrived: this is the end of the window.
-    pub fn report(&self, options: &Options) -> Report {
+    pub fn report(&self, options: &Options, open: Option<report::Open>) -> Report {
         let seconds = self.start.elapsed().as_secs_f64();
         let cpu_s = (own_cpu() - self.cpu_at_start).as_secs_f64();
         let us = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1e3;
@@ -77,8 +94,15 @@ impl Window {
             p999_us: us(0.999),
             max_us: self.latency.max() as f64 / 1e3,
             cpu_s,
+            open,
         }
     }
+}
+
+/// Of nanoseconds, up to a minute, to a thousandth.
+pub fn histogram() -> Histogram<u64> {
+    const LONGEST_NS: u64 = 60_000_000_000;
+    Histogram::new_with_bounds(1, LONGEST_NS, 3).expect("valid bounds")
 }
 
 fn own_cpu() -> Duration {

@@ -4,6 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Output};
 use std::thread;
+use std::time::Duration;
 
 use load::report::Report;
 
@@ -58,11 +59,14 @@ fn assert_refused(address: SocketAddr, options: &[&str], reason: &str) {
     );
 }
 
-const LOADS: [&[&str]; 4] = [
+const OPEN: &[&str] = &["--rate", "2000", "--connections", "7", "--percent", "5"];
+
+const LOADS: [&[&str]; 5] = [
     &[],
     &["--connections", "7", "--size", "1000"],
     &["--connections", "3", "--depth", "8"],
     &["--connections", "3", "--size", "30000", "--churn"],
+    OPEN,
 ];
 
 #[test]
@@ -107,6 +111,8 @@ fn a_doubled_byte_is_an_error() {
     assert_refused(address, &[], "byte 64 came back");
     let address = server(|_, piece| piece.insert(9, piece[9]));
     assert_refused(address, &["--depth", "4"], "byte 10 came back");
+    let address = server(|_, piece| piece.push(piece[piece.len() - 1]));
+    assert_refused(address, OPEN, "more bytes came than were sent");
 }
 
 #[test]
@@ -129,6 +135,41 @@ fn one_wrong_byte_late_in_the_stream_is_an_error() {
         }
     });
     assert_refused(address, &[], "came back as");
+    let address = server(|position, piece| {
+        if position > 1000 {
+            piece[1] ^= 1;
+        }
+    });
+    assert_refused(address, OPEN, "came back as");
+}
+
+#[test]
+fn a_changed_mark_is_an_error() {
+    let address = server(|_, piece| piece[0] ^= 0x80);
+    assert_refused(address, OPEN, "the mark 0 came back as 128");
+}
+
+#[test]
+fn a_server_that_does_not_keep_up_is_found_out() {
+    let address = serve(|mut stream| {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = stream.read(&mut buffer) {
+            // Two connections allow 200 requests per second at most.
+            thread::sleep(Duration::from_millis(10));
+            let _ = stream.write_all(&buffer[..count]);
+        }
+    });
+    let options = ["--rate", "4000", "--connections", "2", "--percent", "50"];
+    let output = load(&address.to_string(), &options);
+    assert!(output.status.success(), "{output:?}");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let report: Report = serde_json::from_str(printed.lines().last().unwrap()).unwrap();
+    let open = report.open.clone().unwrap();
+    assert!(open.overloaded && open.unsent > 0, "{report:?}");
+    // What was due has been answered or was never sent.
+    assert_eq!(open.due, report.requests + open.unsent, "{report:?}");
+    // Those before the window are among them.
+    assert!(open.jobs > 0, "{report:?}");
 }
 
 #[test]
@@ -145,6 +186,7 @@ fn bytes_after_the_last_answer_are_an_error() {
     };
     assert_refused(serve(late), &[], "at its end");
     assert_refused(serve(late), &["--churn"], "after the answer");
+    assert_refused(serve(late), OPEN, "at its end");
 }
 
 #[test]
@@ -156,6 +198,7 @@ fn a_server_that_closes_early_is_an_error() {
     });
     assert_refused(address, &[], "");
     assert_refused(address, &["--churn"], "before the answer");
+    assert_refused(address, OPEN, "");
 }
 
 #[test]
@@ -172,6 +215,7 @@ fn a_server_that_never_closes_is_an_error() {
     };
     assert_refused(serve(forgetful), &[], "does not close");
     assert_refused(serve(forgetful), &["--churn"], "does not close");
+    assert_refused(serve(forgetful), OPEN, "does not close");
 }
 
 #[test]

@@ -9,15 +9,22 @@
 //! 4. end when `Stdin` says so. No server spends a thread on that: a process with one thread
 //!    makes cheaper system calls than one with two, and the servers with one worker are to be
 //!    measured as such.
+//!
+//! One that joins the blocking comparison too gives each request it has read to its
+//! [`Handler`] before it answers.
 
 use std::io::{self, Write};
-use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::process::exit;
 
 use lexopt::prelude::*;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::handler::{Handler, Way};
+
+pub mod handler;
 
 /// Read buffer of each connection in bytes.
 pub const BUFFER: usize = 16 * 1024;
@@ -25,7 +32,8 @@ pub const BUFFER: usize = 16 * 1024;
 /// Room for a burst of a thousand connections, which is what the load generator may open.
 const BACKLOG: i32 = 1024;
 
-const USAGE: &str = "[--workers W] [--shared] [--direct] [--exclusive] [--coop] [--buffer SIZE]";
+const USAGE: &str = "[--workers W] [--shared] [--direct] [--exclusive] [--coop] [--buffer SIZE] \
+                     [--handler plain|marked|offloaded [--database ADDRESS:PORT]]";
 
 /// The command line of a server.
 pub struct Options {
@@ -41,6 +49,8 @@ pub struct Options {
     pub coop: bool,
     /// The size of a shared buffer, where a server has such.
     pub buffer: usize,
+    /// What is done about the marks of requests.
+    pub handler: Handler,
 }
 
 /// What a server has beside one worker.
@@ -58,6 +68,8 @@ pub struct Can {
     pub coop: bool,
     /// Buffers of its own, of a size `--buffer`.
     pub buffer: bool,
+    /// Handlers, called in these ways.
+    pub handler: &'static [Way],
 }
 
 impl Can {
@@ -70,6 +82,7 @@ impl Can {
             exclusive: false,
             coop: false,
             buffer: false,
+            handler: &[],
         }
     }
 }
@@ -95,6 +108,10 @@ impl Options {
             exclusive: false,
             coop: false,
             buffer: BUFFER,
+            handler: Handler {
+                way: None,
+                database: None,
+            },
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(argument) = parser.next()? {
@@ -105,6 +122,16 @@ impl Options {
                 Long("exclusive") if can.exclusive => options.exclusive = true,
                 Long("coop") if can.coop => options.coop = true,
                 Long("buffer") if can.buffer => options.buffer = parser.value()?.parse()?,
+                Long("handler") if !can.handler.is_empty() => {
+                    let name = parser.value()?.string()?;
+                    let way = Way::named(&name).filter(|way| can.handler.contains(way));
+                    let way = way.ok_or_else(|| format!("no handler {name} here"))?;
+                    options.handler.way = Some(way);
+                    handler::begin();
+                }
+                Long("database") if !can.handler.is_empty() => {
+                    options.handler.database = Some(parser.value()?.parse()?);
+                }
                 other => return Err(other.unexpected()),
             }
         }
@@ -123,6 +150,13 @@ impl Options {
 /// Done here for all servers because the defaults of their libraries differ in the length of the
 /// accept queue.
 pub fn listen() -> io::Result<TcpListener> {
+    let mut one = listeners(1)?;
+    Ok(one.remove(0))
+}
+
+/// Several listeners on the same port, among which the kernel deals out the connections: for
+/// libraries of which one program runs several instances (`SO_REUSEPORT`).
+pub fn listeners(count: usize) -> io::Result<Vec<TcpListener>> {
     let limit = getrlimit(Resource::Nofile);
     setrlimit(
         Resource::Nofile,
@@ -132,15 +166,37 @@ pub fn listen() -> io::Result<TcpListener> {
         },
     )?;
 
-    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-    let socket = rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    rustix::net::bind(&socket, &SocketAddrV4::new(Ipv4Addr::LOCALHOST, 0))?;
-    rustix::net::listen(&socket, BACKLOG)?;
-    let listener = TcpListener::from(socket);
+    let mut address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut listeners = Vec::with_capacity(count);
+    for _ in 0..count {
+        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+        let socket = rustix::net::socket_with(family, kind, flags, None)?;
+        if count > 1 {
+            sockopt::set_socket_reuseport(&socket, true)?;
+        }
+        rustix::net::bind(&socket, &address)?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        let listener = TcpListener::from(socket);
+        address = listener.local_addr()?;
+        listeners.push(listener);
+    }
     let mut stdout = io::stdout().lock();
-    writeln!(stdout, "listening {}", listener.local_addr()?)?;
+    writeln!(stdout, "listening {address}")?;
     stdout.flush()?;
-    Ok(listener)
+    Ok(listeners)
+}
+
+/// A server that has lost a worker must not go on as if it had not.
+pub fn die(error: io::Error) -> ! {
+    eprintln!("server: {error}");
+    exit(1)
+}
+
+/// Ends the process, after what a handler has to say.
+pub fn end() -> ! {
+    handler::announce();
+    exit(0)
 }
 
 /// Stdin, whose end ends the server.
@@ -154,7 +210,7 @@ impl Stdin {
     /// `/dev/null` has nothing to wait for. `watch` is to register it.
     pub fn watched<T>(watch: impl FnOnce(Self) -> io::Result<T>) -> io::Result<T> {
         match watch(Self(())) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => exit(0),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => end(),
             outcome => outcome,
         }
     }
@@ -163,9 +219,9 @@ impl Stdin {
     pub fn readable(&self) {
         let mut ignored = [0; 512];
         match rustix::io::read(self, &mut ignored) {
-            Ok(0) => exit(0),
+            Ok(0) => end(),
             Ok(_) | Err(rustix::io::Errno::AGAIN | rustix::io::Errno::INTR) => {}
-            Err(_) => exit(0),
+            Err(_) => end(),
         }
     }
 }

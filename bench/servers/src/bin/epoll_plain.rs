@@ -16,7 +16,8 @@ use std::thread;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags, sockopt};
-use servers::{BUFFER, Can, Options, Stdin, listen};
+use servers::handler::{Handler, Way};
+use servers::{BUFFER, Can, Options, Stdin, die, listen};
 
 /// Events taken at once by a thread that has an epoll to itself.
 const BATCH_OWN: usize = 256;
@@ -32,6 +33,7 @@ const STDIN: u64 = 1;
 fn main() -> io::Result<()> {
     let options = Options::from_command_line(Can {
         share: true,
+        handler: &[Way::Plain],
         ..Can::work(64)
     });
     let listener = listen()?;
@@ -58,6 +60,7 @@ fn main() -> io::Result<()> {
         epolls: epolls.clone(),
         own: number % queues,
         shared: options.shared,
+        handler: options.handler,
         front: front.clone(),
         dealt: 0,
     };
@@ -74,12 +77,6 @@ fn main() -> io::Result<()> {
     }
 }
 
-/// A server that has lost a worker must not go on as if it had not.
-fn die(error: io::Error) -> ! {
-    eprintln!("epoll_plain: {error}");
-    std::process::exit(1)
-}
-
 enum Never {}
 
 /// What is not a connection.
@@ -93,6 +90,7 @@ struct Worker {
     /// Index of the epoll this thread waits on.
     own: usize,
     shared: bool,
+    handler: Handler,
     front: Arc<Front>,
     /// How many connections this thread has dealt out.
     dealt: usize,
@@ -100,7 +98,12 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) -> io::Result<Never> {
-        let batch = if self.shared { BATCH_SHARED } else { BATCH_OWN };
+        let batch = match (self.shared, self.handler.way) {
+            (false, _) => BATCH_OWN,
+            (true, None) => BATCH_SHARED,
+            // What was taken together with a request whose handler blocks would wait for it.
+            (true, Some(_)) => 1,
+        };
         let mut events: Vec<Event> = Vec::with_capacity(batch);
         loop {
             events.clear();
@@ -163,7 +166,7 @@ impl Worker {
         // until this thread has asked for it again, which is the last it does with it.
         let connection = unsafe { &mut *pointer };
         let hung_up = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
-        match connection.advance(hung_up) {
+        match connection.advance(hung_up, self.handler) {
             Ok(interest) if self.shared || interest != connection.interest => {
                 connection.interest = interest;
                 let number = connection.socket.as_raw_fd();
@@ -205,7 +208,7 @@ impl Connection {
 
     /// Echoes as much as the socket allows, and says what to wait for.
     #[inline]
-    fn advance(&mut self, hung_up: bool) -> Result<Interest, Gone> {
+    fn advance(&mut self, hung_up: bool, handler: Handler) -> Result<Interest, Gone> {
         // Nothing is read while something is unsent: a client that does not read is not to fill
         // our memory.
         if !self.flush()? {
@@ -220,6 +223,7 @@ impl Connection {
                     Err(Errno::INTR) => continue,
                     Err(_) => return Err(Gone),
                 };
+            handler.handle(&self.buffer[..count]);
             self.unsent = 0..count;
             if !self.flush()? {
                 return Ok(Interest::Write);

@@ -1,4 +1,5 @@
-//! Echo server on monoio, one thread, a task per connection.
+//! Echo server on monoio, a task per connection. Each of `--workers` threads has a runtime and a
+//! listener of its own, among which the kernel deals out the connections.
 //!
 //! Only monoio's io_uring driver is compiled in, and the runtime names it: without io_uring the
 //! server does not start. The ring is the one monoio makes by default; `--coop` makes one with
@@ -11,38 +12,61 @@ use io_uring_06::IoUring;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream, UnixStream};
 use monoio::{IoUringDriver, RuntimeBuilder, spawn};
-use servers::{BUFFER, Can, Options, Stdin, listen};
+use servers::handler::{Handler, Way};
+use servers::{BUFFER, Can, Options, Stdin, die, listeners};
 
 fn main() -> io::Result<()> {
     let options = Options::from_command_line(Can {
         coop: true,
-        ..Can::work(1)
+        handler: &[Way::Plain],
+        ..Can::work(64)
     });
+    let mut listeners = listeners(options.workers)?;
+    let own = listeners.remove(0);
+    for listener in listeners {
+        let Options { coop, handler, .. } = options;
+        std::thread::Builder::new().spawn(move || match serve(listener, coop, handler, false) {
+            Ok(()) => unreachable!("it serves until the process ends"),
+            Err(error) => die(error),
+        })?;
+    }
+    serve(own, options.coop, options.handler, true)
+}
+
+/// Runs a runtime on this thread. One of them is in charge of the process.
+fn serve(
+    listener: std::net::TcpListener,
+    coop: bool,
+    handler: Handler,
+    in_charge: bool,
+) -> io::Result<()> {
     let mut ring = IoUring::builder();
-    if options.coop {
+    if coop {
         ring.setup_coop_taskrun();
     }
     let mut runtime = RuntimeBuilder::<IoUringDriver>::new()
         .uring_builder(ring)
         .build()?;
     runtime.block_on(async {
-        let listener = TcpListener::from_std(listen()?)?;
-        spawn(watch_stdin());
-        accept(listener).await
+        let listener = TcpListener::from_std(listener)?;
+        if in_charge {
+            spawn(watch_stdin());
+        }
+        accept(listener, handler).await
     })
 }
 
-async fn accept(listener: TcpListener) -> io::Result<()> {
+async fn accept(listener: TcpListener, handler: Handler) -> io::Result<()> {
     loop {
         match listener.accept().await {
-            Ok((socket, _)) => drop(spawn(echo(socket))),
+            Ok((socket, _)) => drop(spawn(echo(socket, handler))),
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => return Err(error),
         }
     }
 }
 
-async fn echo(mut socket: TcpStream) -> io::Result<()> {
+async fn echo(mut socket: TcpStream, handler: Handler) -> io::Result<()> {
     // Fails if the client has gone already, which the first read will find out.
     let _ = socket.set_nodelay(true);
     let mut buffer = Vec::with_capacity(BUFFER);
@@ -52,6 +76,7 @@ async fn echo(mut socket: TcpStream) -> io::Result<()> {
         if outcome? == 0 {
             return Ok(());
         }
+        handler.handle(&buffer);
         (outcome, buffer) = socket.write_all(buffer).await;
         outcome?;
         buffer.clear();

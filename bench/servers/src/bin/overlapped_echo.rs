@@ -2,13 +2,15 @@
 //! of as many, but at most 2. The port watches standard input too.
 //!
 //! With `--direct` a send that ends at once is followed by the next receive at once, instead of when
-//! its packet comes. With `--exclusive` the port is on io_uring and has one worker.
+//! its packet comes. With `--exclusive` the port is on io_uring and has one worker. With
+//! `--handler marked` handlers block inside `blocking`; with `plain` the port must find out.
 
 use std::io;
 use std::os::fd::AsFd;
 
 use overlapped::{CompletionPort, Engine, Interest, Kind, Operation, Packet, Socket, Start};
-use servers::{BUFFER, Can, Options, listen};
+use servers::handler::{Handler, Way};
+use servers::{BUFFER, Can, Options, end, listen};
 
 type Port = CompletionPort<(), ()>;
 
@@ -16,6 +18,7 @@ fn main() -> io::Result<()> {
     let options = Options::from_command_line(Can {
         direct: true,
         exclusive: true,
+        handler: &[Way::Plain, Way::Marked],
         ..Can::work(64)
     });
     let engine = match options.exclusive {
@@ -36,15 +39,15 @@ fn main() -> io::Result<()> {
     drop((listener, stdin));
     std::thread::scope(|scope| {
         for _ in 1..options.workers {
-            scope.spawn(|| work(&port, options.direct));
+            scope.spawn(|| work(&port, &options));
         }
-        work(&port, options.direct);
+        work(&port, &options);
     });
-    Ok(())
+    end()
 }
 
 /// Handles packets until the port is closed.
-fn work(port: &Port, direct: bool) {
+fn work(port: &Port, options: &Options) {
     while let Ok(mut packet) = port.get() {
         let Some(socket) = packet.socket else {
             continue;
@@ -64,9 +67,24 @@ fn work(port: &Port, direct: bool) {
             },
             // Ended: with its last handle the socket closes.
             (_, 0) => {}
-            (Kind::Recv, _) if direct => send_directly(&socket, packet.operation),
-            (Kind::Recv, _) => drop(socket.send(packet.operation)),
+            (Kind::Recv, _) => {
+                handle(port, options.handler, packet.operation.bytes());
+                match options.direct {
+                    true => send_directly(&socket, packet.operation),
+                    false => drop(socket.send(packet.operation)),
+                }
+            }
             (_, _) => drop(socket.recv(packet.operation)),
+        }
+    }
+}
+
+#[inline]
+fn handle(port: &Port, handler: Handler, request: &[u8]) {
+    if let Some(task) = handler.task(request) {
+        match handler.way {
+            Some(Way::Marked) => port.blocking(|| task.perform()),
+            _ => task.perform(),
         }
     }
 }
