@@ -12,10 +12,10 @@ static FORKS: AtomicU32 = AtomicU32::new(0);
 
 /// How many forks lie between the first process and the one that made a port.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Generation(u32);
+pub(crate) struct Generation(u32);
 
 impl Generation {
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         static REGISTER: Once = Once::new();
         REGISTER.call_once(|| {
             extern "C" fn in_child() {
@@ -30,7 +30,7 @@ impl Generation {
     }
 
     /// Whether this is another process than the one that made the port.
-    pub(super) fn is_over(self) -> bool {
+    pub(crate) fn is_over(self) -> bool {
         self.0 != FORKS.load(Relaxed)
     }
 
