@@ -2,12 +2,15 @@
 //! of as many, but at most 2. The port watches standard input too.
 //!
 //! With `--direct` a send that ends at once is followed by the next receive at once, instead of when
-//! its packet comes. With `--exclusive` the port is on io_uring and has one worker.
+//! its packet comes. With `--exclusive` the port is on io_uring and has one worker. The environment
+//! variable `NOTICE` says how blocked workers are noticed (`perf-events`, `thread-states`, `nothing`).
 
 use std::io;
 use std::os::fd::AsFd;
 
-use overlapped::{CompletionPort, Engine, Interest, Kind, Operation, Packet, Socket, Start};
+use overlapped::{
+    CompletionPort, Engine, Interest, Kind, Notice, Operation, Packet, Socket, Start,
+};
 use servers::{BUFFER, Can, Options, listen};
 
 type Port = CompletionPort<(), ()>;
@@ -22,9 +25,14 @@ fn main() -> io::Result<()> {
         true => Engine::Uring,
         false => Engine::Auto,
     };
+    let notice = match std::env::var("NOTICE") {
+        Ok(name) => name.parse()?,
+        Err(_) => Notice::Auto,
+    };
     let port: Port = CompletionPort::builder()
         .concurrency(options.workers.min(2))
         .engine(engine)
+        .notice_blocked(notice)
         .build()?;
     let listener = port.associate(listen()?, ())?;
     for _ in 0..16 {
