@@ -33,6 +33,8 @@ mod port {
 
     pub(crate) use crate::engine::iocp::PortInner;
 }
+#[cfg(target_os = "linux")]
+mod presence;
 mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
@@ -59,10 +61,12 @@ pub use operation::MOST_DESCRIPTORS;
 pub use operation::{
     Header, Kind, Operation, OperationList, Outcome, Refused, Segment, ShutdownHow, Token,
 };
-pub use overlapped_queue::{Stats as QueueStats, WakePolicy};
+pub use overlapped_queue::{Presence, Stats as QueueStats, WakePolicy};
 pub use pool::{PoolStats, PooledBuffer};
 #[cfg(target_os = "linux")]
 pub use port::Port;
+#[cfg(target_os = "linux")]
+pub use presence::Watch;
 pub use ready::{Interest, Ready};
 #[cfg(target_os = "linux")]
 pub use socket::Socket;
@@ -75,7 +79,10 @@ pub struct Options {
     pub concurrency: usize,
     /// Whom to wake when.
     pub policy: WakePolicy,
-    /// After how long an absent worker is presumed blocked while others wait.
+    /// How workers that block are noticed.
+    pub notice: Notice,
+    /// After how long an absent worker, of which it is not known whether it blocks, is presumed to
+    /// while others wait.
     pub rescue_after: Option<Duration>,
     /// How long a closed socket may go on sending what was started before.
     pub linger: Duration,
@@ -129,6 +136,47 @@ impl std::str::FromStr for Engine {
     }
 }
 
+/// How a port notices that a worker blocks without saying so, so that another one takes its place
+/// (CC-8). On Windows the kernel knows, and this has no effect.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// The best that the system allows, in the order of this list. [`Stats`] tell which, and why.
+    #[default]
+    Auto,
+    /// Records of each worker's context switches, which the kernel keeps (`perf_event_open`, of the
+    /// process's own threads). A look costs nothing, each switch of a worker some tenths of a
+    /// microsecond, and each worker a descriptor and two pages. Making the port fails with the reason
+    /// where this is refused, as in most containers.
+    PerfEvents,
+    /// Workers' states in `/proc`, read while packets wait and nobody may take them. Each worker
+    /// costs two descriptors. Making the port fails where there is no `/proc`.
+    ThreadStates,
+    /// Not at all: a worker that does not say that it blocks is presumed to after a bound.
+    Nothing,
+}
+
+impl std::str::FromStr for Notice {
+    type Err = io::Error;
+
+    /// From `auto`, `perf-events`, `thread-states` or `nothing`.
+    fn from_str(name: &str) -> io::Result<Self> {
+        match name {
+            "auto" => Ok(Notice::Auto),
+            "perf-events" => Ok(Notice::PerfEvents),
+            "thread-states" => Ok(Notice::ThreadStates),
+            "nothing" => Ok(Notice::Nothing),
+            _ => Err(io::Error::new(
+                io::ErrorKind::InvalidInput,
+                format!(
+                    "blocked workers cannot be noticed by {name:?}; choose auto, perf-events, \
+                     thread-states or nothing"
+                ),
+            )),
+        }
+    }
+}
+
 /// Who performs the operations with files that cannot be completed at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -145,6 +193,7 @@ impl Default for Options {
         Options {
             concurrency: 0,
             policy: WakePolicy::default(),
+            notice: Notice::default(),
             rescue_after: Some(overlapped_queue::Config::RESCUE_AFTER),
             linger: Duration::from_secs(10),
             max_sockets: usize::MAX,
@@ -163,6 +212,11 @@ pub struct Stats {
     pub engine: &'static str,
     /// Why it is this one.
     pub engine_reason: Cow<'static, str>,
+    /// How it is noticed that workers block: `perf events`, `thread states` or `nothing`; on
+    /// Windows `the kernel`.
+    pub notice: &'static str,
+    /// Why it is this way.
+    pub notice_reason: Cow<'static, str>,
     /// Associated sockets.
     pub sockets: usize,
     /// Timers and deadlines under way; also of closed sockets that may still send.

@@ -3,7 +3,7 @@
 use crate::parker::Parker;
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
-use crate::{Config, Ended, Engine, Fifo, Stats};
+use crate::{Config, Ended, Engine, Fifo, Presence, Stats};
 
 /// The queue of one completion port. Cloning gives another handle to the same queue.
 pub struct Queue<F: Fifo> {
@@ -59,7 +59,8 @@ impl<F: Fifo> Queue<F> {
     }
 
     /// Binds the calling thread. `interrupt` does what [`Engine::interrupt`] does; it is kept so
-    /// that a departing thread can wake the leader.
+    /// that a departing thread can wake the leader. `presence` tells whether the thread is blocked;
+    /// without it, that is only presumed.
     ///
     /// # Errors
     ///
@@ -67,12 +68,13 @@ impl<F: Fifo> Queue<F> {
     pub fn bind(
         &self,
         interrupt: Box<dyn Fn() + Send>,
+        presence: Option<Box<dyn Presence>>,
     ) -> Result<Binding<F>, std::collections::TryReserveError> {
         let parker = Arc::new(Parker::new());
         let mut guarded = self.lock();
         // For the new place, if it needs one: the machine fills places from the front.
         guarded.parkers.try_reserve(1)?;
-        let id = guarded.state.bind()?;
+        let id = guarded.state.bind(presence)?;
         if guarded.parkers.len() <= id {
             guarded.parkers.push(None);
         }
@@ -104,7 +106,10 @@ impl<F: Fifo> Queue<F> {
     ) -> Result<(), F::Packet> {
         let mut wakes = Wakes::new();
         let mut guarded = self.lock();
-        let refused = guarded.state.push(packet, self.worker(from), &mut wakes);
+        let from = self.worker(from);
+        let refused = guarded
+            .state
+            .push(packet, from, || engine.now(), &mut wakes);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
         refused.map_or(Ok(()), Err)
     }
@@ -119,7 +124,7 @@ impl<F: Fifo> Queue<F> {
         let mut guarded = self.lock();
         guarded
             .state
-            .push_all(packets, self.worker(from), &mut wakes);
+            .push_all(packets, self.worker(from), || engine.now(), &mut wakes);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
     }
 
@@ -149,7 +154,10 @@ impl<F: Fifo> Queue<F> {
         debug_assert!(self.same(&me.queue));
         let mut wakes = Wakes::new();
         let mut guarded = self.lock();
-        if let Some(packet) = guarded.state.take_at_once(me.id, &mut wakes) {
+        if let Some(packet) = guarded
+            .state
+            .take_at_once(me.id, || engine.now(), &mut wakes)
+        {
             guarded.unlock_and_wake(wakes, || engine.interrupt());
             return Ok(packet);
         }
@@ -312,9 +320,10 @@ impl<F: Fifo> Drop for Binding<F> {
     fn drop(&mut self) {
         let mut wakes = Wakes::new();
         let mut guarded = self.queue.lock();
-        guarded.state.unbind(self.id, &mut wakes);
+        let presence = guarded.state.unbind(self.id, &mut wakes);
         guarded.parkers[self.id] = None;
         guarded.unlock_and_wake(wakes, || (self.interrupt)());
+        drop(presence);
     }
 }
 

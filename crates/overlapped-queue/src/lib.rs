@@ -9,7 +9,7 @@
 //!   began to wait last gets the next packet, because its stack and caches are the warmest and
 //!   the others can stay asleep for ever if there is not enough work for them (CC-2, PK-2).
 //! * **The concurrency value.** A thread that has come back from [`Queue::get`] is *active* until
-//!   it calls again, exits, moves to another port or says that it blocks. While as many are active
+//!   it calls again, exits, moves to another port or blocks. While as many are active
 //!   as the concurrency value allows, nobody else is released, although packets are queued (CC-4
 //!   to CC-7).
 //! * **One of the waiting threads waits in the engine.** It is called the *leader*: it sits in the
@@ -45,19 +45,37 @@
 //! Every rule of both policies is in one function, `State::settle`; the watcher is one function,
 //! `State::tick`.
 //!
-//! # When a worker does not come back
+//! # When a worker blocks
 //!
-//! A worker that blocks says so with [`Queue::block`] and its place is given away at once (CC-8).
-//! For one that blocks without a word there is the *rescue release*: a worker that has been away
-//! for longer than [`Config::rescue_after`], while others wait at the limit, is presumed blocked
-//! and no longer counted until it comes back. This is where the detection of blocked threads will
-//! feed in: it only has to mark workers released earlier and with certainty.
+//! One that says so with [`Queue::block`] gives its place away at once (CC-8). Of others the system
+//! knows it, and the queue asks through a [`Presence`] that comes with each binding. It asks only
+//! where the answer changes something: at an admission that finds the limit reached while packets
+//! wait, and at the watcher's ticks while packets wait or nobody is in the engine. While nobody is
+//! short of a place, nobody looks.
+//!
+//! A wait that is over in a moment is no reason to wake anybody. So a worker is taken for blocked
+//! when two looks find it in *the same* wait, [`PATIENCE`] apart; the watcher that has made the first
+//! look sleeps no longer than that before the second. Then the worker does not count, and its place
+//! is taken as if it had said so. It counts again, whatever the limit, from the moment at which it
+//! is seen running (CC-9): when it calls `get`, pushes a packet, or a look finds it running, which
+//! every admission makes sure of as long as somebody is taken for blocked. What does not count as a
+//! block is up to the presence, but for two cases that the queue knows: nobody inside `get` is asked
+//! about, nor who has been handed a packet and sleeps until its wake arrives.
+//!
+//! Where workers block at all they do so again, so for [`WATCHFUL`] after it has found one the watcher
+//! keeps to its shortest sleep. And where that happens often, every [`OFTEN`] or more, economy too has
+//! somebody take over the engine from a leader that leaves it: otherwise each block of the only
+//! active worker would be a time without anybody there, until the watcher's second look.
+//!
+//! For a worker without a presence there is the *rescue release*: one that has been away for
+//! longer than [`Config::rescue_after`], while others wait at the limit, is presumed blocked and not
+//! counted until it comes back, although it may compute.
 //!
 //! # What the queue does not know
 //!
 //! Sockets, operations, system calls. Packets are opaque values in a [`Fifo`] that the caller
 //! supplies (intrusive and free of allocation in the real port, a `VecDeque` in tests), the engine
-//! is three methods, and the only clock is the engine's. There is no unsafe code in this crate.
+//! is three methods, a presence one, and the only clock is the engine's. There is no unsafe code in this crate.
 
 #![forbid(unsafe_code)]
 
@@ -68,6 +86,7 @@ mod fifo;
 mod model_tests;
 mod parker;
 mod policy;
+mod presence;
 mod state;
 mod stats;
 mod sync;
@@ -75,7 +94,10 @@ mod sync;
 pub use driver::{Binding, Member, Queue};
 pub use engine::Engine;
 pub use fifo::Fifo;
-pub use policy::{BACKLOG, Config, QUIET, TICK_MAX, TICK_MIN, WakePolicy};
+pub use policy::{
+    BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
+};
+pub use presence::Presence;
 pub use state::Deadline;
 pub use stats::Stats;
 

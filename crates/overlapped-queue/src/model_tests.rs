@@ -7,11 +7,13 @@
 //! `OVERLAPPED_QUEUE_SEEDS` sets how many seeds are run; a failure names its seed.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::policy::{BACKLOG, QUIET, TICK_MAX};
+use crate::policy::{BACKLOG, PATIENCE, QUIET, TICK_MAX, TICK_MIN};
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
-use crate::{Config, Fifo, WakePolicy};
+use crate::{Config, Fifo, Presence, WakePolicy};
 
 /// The rules as they are stated: a few obvious lines.
 #[derive(Default)]
@@ -70,14 +72,24 @@ impl Random {
     }
 }
 
+/// The wait that a simulated thread is in, 0 for none.
+#[derive(Clone, Default)]
+struct Wait(Arc<AtomicU64>);
+
+impl Presence for Wait {
+    fn wait(&self) -> Option<u64> {
+        Some(self.0.load(Relaxed)).filter(|&wait| wait != 0)
+    }
+}
+
 /// What a simulated thread is doing.
 enum Doing {
     /// Outside, with a packet or without.
     Out,
     /// Outside, having said that it blocks.
     Blocked,
-    /// In the engine.
-    Leading(Call),
+    /// In the engine, until then.
+    Leading(Call, Option<u64>),
     /// In its parker, until then.
     Sleeping(Call, Option<u64>),
     /// Not bound.
@@ -88,6 +100,11 @@ struct Rig {
     state: State<VecDeque<u32>>,
     threads: Vec<Doing>,
     ids: Vec<WorkerId>,
+    /// Of those that block without a word; empty if nobody would know.
+    waits: Vec<Wait>,
+    next_wait: u64,
+    /// Who came back from a block, or without a packet, since it last took one.
+    beyond: Vec<bool>,
     now: u64,
     /// Finished I/O that nobody has harvested.
     finished: VecDeque<u32>,
@@ -101,11 +118,14 @@ struct Rig {
 impl Rig {
     fn new(config: Config, threads: usize) -> Self {
         let mut state = State::new(config);
-        let ids = (0..threads).map(|_| state.bind().unwrap()).collect();
+        let ids = (0..threads).map(|_| state.bind(None).unwrap()).collect();
         Rig {
             state,
             threads: (0..threads).map(|_| Doing::Out).collect(),
             ids,
+            waits: Vec::new(),
+            next_wait: 1,
+            beyond: vec![false; threads],
             now: 1,
             finished: VecDeque::new(),
             interrupted: false,
@@ -113,6 +133,37 @@ impl Rig {
             next_packet: 0,
             got: Vec::new(),
         }
+    }
+
+    /// The same, with threads that the system knows.
+    fn observed(config: Config, threads: usize) -> Self {
+        let mut rig = Rig::new(config, 0);
+        for thread in 0..threads {
+            rig.waits.push(Wait::default());
+            rig.ids.push(0);
+            rig.threads.push(Doing::Out);
+            rig.beyond.push(false);
+            rig.bind(thread);
+        }
+        rig
+    }
+
+    /// Blocks without a word.
+    fn wait(&mut self, thread: usize) {
+        self.waits[thread].0.store(self.next_wait, Relaxed);
+        self.next_wait += 1;
+    }
+
+    fn is_in_a_wait(&self, thread: usize) -> bool {
+        self.waits
+            .get(thread)
+            .is_some_and(|wait| wait.wait().is_some())
+    }
+
+    /// Runs again.
+    fn return_from_wait(&mut self, thread: usize) {
+        self.waits[thread].0.store(0, Relaxed);
+        self.beyond[thread] = true;
     }
 
     /// `None` for one that has gone meanwhile.
@@ -126,15 +177,15 @@ impl Rig {
             match next {
                 Next::Take(packet) => {
                     self.got.push((thread, packet));
+                    self.beyond[thread] = false;
                     self.threads[thread] = Doing::Out;
                 }
-                Next::TimedOut | Next::Closed => self.threads[thread] = Doing::Out,
+                Next::TimedOut | Next::Closed => {
+                    self.beyond[thread] = true;
+                    self.threads[thread] = Doing::Out;
+                }
                 Next::Sleep { timeout } => {
-                    let until = timeout.map(|timeout| {
-                        let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
-                        self.now.saturating_add(timeout)
-                    });
-                    self.threads[thread] = Doing::Sleeping(call, until);
+                    self.threads[thread] = Doing::Sleeping(call, self.until(timeout));
                 }
                 Next::Lead {
                     timeout: Some(Duration::ZERO),
@@ -154,18 +205,27 @@ impl Rig {
                     };
                     continue;
                 }
-                Next::Lead { .. } => self.threads[thread] = Doing::Leading(call),
+                Next::Lead { timeout } => {
+                    self.threads[thread] = Doing::Leading(call, self.until(timeout));
+                }
             }
             self.pending.extend(wakes);
             return;
         }
     }
 
+    fn until(&self, timeout: Option<Duration>) -> Option<u64> {
+        timeout.map(|timeout| {
+            let timeout = u64::try_from(timeout.as_nanos()).unwrap_or(u64::MAX);
+            self.now.saturating_add(timeout)
+        })
+    }
+
     fn get(&mut self, thread: usize, deadline: Option<u64>) {
         let (id, now) = (self.ids[thread], self.now);
         let deadline = deadline.map_or(Deadline::Never, Deadline::At);
         let (mut call, mut wakes) = (Call::until(deadline), Wakes::new());
-        let next = match self.state.take_at_once(id, &mut wakes) {
+        let next = match self.state.take_at_once(id, || now, &mut wakes) {
             Some(packet) => Next::Take(packet),
             None => {
                 self.state.arrive(id);
@@ -179,9 +239,10 @@ impl Rig {
     fn post(&mut self, from: Option<usize>) {
         let mut wakes = Wakes::new();
         let from = from.map(|thread| self.ids[thread]);
+        let now = self.now;
         assert!(
             self.state
-                .push(self.next_packet, from, &mut wakes)
+                .push(self.next_packet, from, || now, &mut wakes)
                 .is_none()
         );
         self.next_packet += 1;
@@ -193,7 +254,7 @@ impl Rig {
         let (id, now) = (self.ids[thread], self.now);
         let mut wakes = Wakes::new();
         match std::mem::replace(&mut self.threads[thread], Doing::Out) {
-            Doing::Leading(mut call) => {
+            Doing::Leading(mut call, _) => {
                 self.interrupted = false;
                 let handed = self
                     .state
@@ -237,13 +298,13 @@ impl Rig {
     fn leader(&self) -> Option<usize> {
         self.threads
             .iter()
-            .position(|doing| matches!(doing, Doing::Leading(_)))
+            .position(|doing| matches!(doing, Doing::Leading(..)))
     }
 
     fn waits(&self, thread: usize) -> bool {
         matches!(
             self.threads[thread],
-            Doing::Leading(_) | Doing::Sleeping(..)
+            Doing::Leading(..) | Doing::Sleeping(..)
         )
     }
 
@@ -269,7 +330,9 @@ impl Rig {
             self.rest();
             let next = (0..self.threads.len())
                 .filter_map(|thread| match self.threads[thread] {
-                    Doing::Sleeping(_, Some(at)) => Some((at, thread)),
+                    Doing::Sleeping(_, Some(at)) | Doing::Leading(_, Some(at)) => {
+                        Some((at, thread))
+                    }
                     _ => None,
                 })
                 .min();
@@ -280,11 +343,6 @@ impl Rig {
                 }
                 _ => {
                     self.now = until;
-                    // The leader's own ticks.
-                    if let Some(leader) = self.leader() {
-                        self.wake(leader);
-                    }
-                    self.rest();
                     return;
                 }
             }
@@ -293,7 +351,7 @@ impl Rig {
 
     fn unbind(&mut self, thread: usize) {
         let mut wakes = Wakes::new();
-        self.state.unbind(self.ids[thread], &mut wakes);
+        drop(self.state.unbind(self.ids[thread], &mut wakes));
         self.threads[thread] = Doing::Gone;
         // The place may be given to another one.
         self.ids[thread] = usize::MAX;
@@ -301,7 +359,9 @@ impl Rig {
     }
 
     fn bind(&mut self, thread: usize) {
-        self.ids[thread] = self.state.bind().unwrap();
+        let wait = self.waits.get(thread);
+        let presence = wait.map(|wait| Box::new(wait.clone()) as Box<dyn Presence>);
+        self.ids[thread] = self.state.bind(presence).unwrap();
         self.threads[thread] = Doing::Out;
     }
 
@@ -321,6 +381,7 @@ impl Rig {
 
     fn unblock(&mut self, thread: usize) {
         self.state.unblock(self.ids[thread]);
+        self.beyond[thread] = true;
         self.threads[thread] = Doing::Out;
     }
 }
@@ -410,6 +471,67 @@ fn the_literal_rule_agrees_with_the_reference() {
     });
 }
 
+/// CC-8, CC-9: with workers that block and come back without a word. After each step enough time
+/// passes for the watcher to see it, and then it is as if each had said so.
+#[test]
+fn the_literal_rule_agrees_with_the_reference_where_blocks_are_noticed() {
+    for_each_seed(|random| {
+        let threads = 2 + random.below(5);
+        let limit = 1 + random.below(3);
+        let config = Config {
+            policy: WakePolicy::Windows,
+            look_every: [Duration::ZERO, TICK_MIN][random.below(2)],
+            ..Config::new(limit)
+        };
+        let mut rig = Rig::observed(config, threads);
+        let mut reference = Reference {
+            limit,
+            ..Reference::default()
+        };
+        for _ in 0..200 {
+            let thread = random.below(threads);
+            match (random.below(10), &rig.threads[thread]) {
+                (choice, Doing::Out) if rig.is_in_a_wait(thread) => {
+                    if choice < 3 {
+                        reference.active.push(thread);
+                        rig.return_from_wait(thread);
+                    }
+                }
+                (0..4, Doing::Out) => {
+                    reference.get(thread);
+                    rig.get(thread, None);
+                }
+                (4, Doing::Out) => {
+                    if reference.active.contains(&thread) {
+                        reference.leave_or_block(thread);
+                    }
+                    rig.unbind(thread);
+                }
+                (5..7, Doing::Out) if reference.active.contains(&thread) => {
+                    reference.leave_or_block(thread);
+                    rig.wait(thread);
+                }
+                (_, Doing::Gone) => rig.bind(thread),
+                _ => {
+                    reference.post(rig.next_packet);
+                    rig.post(None);
+                }
+            }
+            // A tick and two looks, for each of two blocks that come one behind the other.
+            rig.pass((TICK_MAX + PATIENCE) * 2);
+            assert_eq!(rig.got, reference.got);
+            assert_eq!(rig.state.stats().queued, reference.packets.len());
+            let waiting: Vec<usize> = rig
+                .state
+                .waiting()
+                .iter()
+                .map(|&id| rig.thread_of(id).unwrap())
+                .collect();
+            assert_eq!(waiting, reference.waiting);
+        }
+    });
+}
+
 #[test]
 fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
     for_each_seed(|random| {
@@ -428,12 +550,23 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
         let config = Config {
             policy,
             rescue_after,
+            look_every: [Duration::ZERO, TICK_MIN][random.below(2)],
             ..Config::new(limit)
         };
-        let mut rig = Rig::new(config, threads);
+        let observed = random.below(2) == 0;
+        let mut rig = match observed {
+            true => Rig::observed(config, threads),
+            false => Rig::new(config, threads),
+        };
         for _ in 0..300 {
             let thread = random.below(threads);
             match (random.below(16), &rig.threads[thread]) {
+                (choice, Doing::Out) if rig.is_in_a_wait(thread) => {
+                    if choice < 4 {
+                        rig.return_from_wait(thread);
+                    }
+                }
+                (14, Doing::Out) if observed => rig.wait(thread),
                 (0..5, Doing::Out) => rig.get(thread, None),
                 (5, Doing::Out) => {
                     let deadline = rig.now + random.below(3_000_000) as u64;
@@ -465,10 +598,19 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
             let stats = rig.state.stats();
             let handed = rig.state.handed();
             assert!(stats.active <= out + handed);
+            if observed {
+                // CC-13; without presences the rescue lets more run.
+                let beyond = (0..threads)
+                    .filter(|&thread| matches!(rig.threads[thread], Doing::Out))
+                    .filter(|&thread| rig.beyond[thread])
+                    .count();
+                assert!(
+                    stats.active <= limit + beyond,
+                    "{stats:?}, {beyond} came back"
+                );
+            }
         }
         // Nothing is stranded: after the watcher's bound, whoever waits has nothing to do.
-        // Twice, because the leader's own deadline is seen at the end of the first.
-        rig.pass(TICK_MAX * 2 + Duration::from_millis(20));
         rig.pass(TICK_MAX * 2 + Duration::from_millis(20));
         let stats = rig.state.stats();
         let anybody_waits = (0..threads).any(|thread| rig.waits(thread));
@@ -480,9 +622,19 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
             );
             assert!(rig.leader().is_some(), "nobody is in the engine: {stats:?}");
         }
+        // Where it is known, nobody who blocks keeps a place from who waits.
+        if anybody_waits && (stats.queued > 0 || rig.leader().is_none()) {
+            for thread in (0..threads).filter(|&thread| rig.is_in_a_wait(thread)) {
+                let counts = rig.state.counts(rig.ids[thread]);
+                assert!(!counts, "{thread} blocks and counts: {stats:?}");
+            }
+        }
         // Everything drains: the others leave, and one takes what is left.
         rig.rest();
         for thread in 0..threads {
+            if rig.is_in_a_wait(thread) {
+                rig.return_from_wait(thread);
+            }
             match rig.threads[thread] {
                 Doing::Gone => rig.bind(thread),
                 Doing::Blocked => rig.unblock(thread),
@@ -739,7 +891,7 @@ fn cx_10_a_closed_queue_gives_back_what_is_queued_and_ends_waits() {
     rig.pending.extend(wakes);
     rig.rest();
     assert!(!rig.waits(1));
-    assert!(rig.state.push(9, None, &mut Wakes::new()).is_some());
+    assert!(rig.state.push(9, None, || 0, &mut Wakes::new()).is_some());
     assert_eq!(rig.got, [(0, 0)]);
 }
 
@@ -835,7 +987,7 @@ fn a_rescue_bound_may_be_as_long_as_a_duration_can_be() {
 fn sleep_is_no_handlers_time() {
     let micros = |n| Duration::from_micros(n).as_nanos() as u64;
     let mut state: State<VecDeque<u32>> = State::new(Config::new(2));
-    let (a, b) = (state.bind().unwrap(), state.bind().unwrap());
+    let (a, b) = (state.bind(None).unwrap(), state.bind(None).unwrap());
     let wakes = &mut Wakes::new();
     let (mut by_a, mut by_b) = (Call::until(Deadline::Never), Call::until(Deadline::Never));
     let leads = |next| assert!(matches!(next, Next::Lead { .. }), "{next:?}");
@@ -900,7 +1052,7 @@ fn completions_from_outside_are_handed_over() {
     rig.get(1, None);
     let mut wakes = Wakes::new();
     let mut packets = VecDeque::from([7, 8]);
-    rig.state.push_all(&mut packets, None, &mut wakes);
+    rig.state.push_all(&mut packets, None, || 0, &mut wakes);
     rig.pending.extend(wakes);
     rig.rest();
     assert_eq!(rig.got, [(1, 7), (0, 8)]);
@@ -942,4 +1094,180 @@ fn economy_handlers_that_become_slow_do_not_put_off_the_engine() {
         // It is found within two ticks, and then has what is queued before it, for two threads.
         assert!(waited < Duration::from_millis(22), "not found: {waited:?}");
     }
+}
+
+fn noticing(policy: WakePolicy, limit: usize, threads: usize) -> Rig {
+    let config = Config {
+        policy,
+        ..Config::new(limit)
+    };
+    Rig::observed(config, threads)
+}
+
+/// CC-8: the bound, from the block to the release, for whoever has not seen a block for long.
+#[test]
+fn cc_8_a_blocked_worker_is_replaced_within_a_tick_and_two_looks() {
+    for policy in [WakePolicy::Windows, WakePolicy::Economy] {
+        let mut rig = noticing(policy, 1, 3);
+        for thread in 0..3 {
+            rig.get(thread, None);
+        }
+        rig.post(None);
+        rig.post(None);
+        rig.rest();
+        assert_eq!(rig.got, [(2, 0)]);
+        // Computes until the watcher looks as seldom as it will.
+        rig.pass(QUIET);
+        assert_eq!((rig.got.len(), rig.state.stats().noticed), (1, 0));
+        rig.wait(2);
+        rig.pass(TICK_MAX + PATIENCE);
+        assert_eq!(rig.got.len(), 2, "under {policy:?}");
+        assert_eq!(
+            (rig.state.stats().active, rig.state.stats().blocked),
+            (1, 1)
+        );
+        // From now on it looks often.
+        let next = rig.got[1].0;
+        rig.post(None);
+        rig.wait(next);
+        rig.pass(TICK_MIN + PATIENCE);
+        assert_eq!(rig.got.len(), 3, "under {policy:?}");
+    }
+}
+
+/// CC-9: seen running, it counts at once, and nobody is released until it is below the limit again.
+#[test]
+fn cc_9_who_runs_again_counts_although_the_limit_is_exceeded() {
+    let mut rig = noticing(WakePolicy::Windows, 1, 3);
+    for thread in 0..3 {
+        rig.get(thread, None);
+    }
+    for _ in 0..4 {
+        rig.post(None);
+    }
+    rig.rest();
+    rig.wait(2);
+    rig.pass(TICK_MAX);
+    assert_eq!(rig.got, [(2, 0), (1, 1)]);
+    rig.return_from_wait(2);
+    // Comes for more, and would be within the limit but for the other one.
+    rig.get(1, None);
+    rig.pass(QUIET);
+    let stats = rig.state.stats();
+    assert_eq!((stats.active, stats.blocked, stats.queued), (1, 0, 2));
+    rig.get(2, None);
+    rig.rest();
+    assert_eq!(rig.got, [(2, 0), (1, 1), (2, 2)]);
+}
+
+/// Where it posts, or says that it blocks, it runs, and need not be seen to.
+#[test]
+fn cc_9_who_acts_runs() {
+    let mut rig = noticing(WakePolicy::Economy, 1, 2);
+    rig.get(0, None);
+    rig.get(1, None);
+    rig.post(None);
+    rig.post(None);
+    rig.rest();
+    rig.wait(1);
+    rig.pass(TICK_MAX);
+    assert_eq!(rig.got, [(1, 0), (0, 1)]);
+    rig.return_from_wait(1);
+    rig.post(Some(1));
+    let stats = rig.state.stats();
+    assert_eq!((stats.active, stats.blocked, stats.overshoot), (2, 0, 1));
+    rig.block(1);
+    assert_eq!(rig.state.stats().active, 1);
+    rig.unblock(1);
+    assert_eq!(rig.state.stats().active, 2);
+}
+
+/// Short waits, however many, release nobody and wake nobody.
+#[test]
+fn a_short_wait_costs_no_wake() {
+    for policy in [WakePolicy::Windows, WakePolicy::Economy] {
+        let mut rig = noticing(policy, 1, 2);
+        rig.get(0, None);
+        rig.get(1, None);
+        rig.post(None);
+        rig.post(None);
+        rig.rest();
+        let wakes = rig.state.stats().wakes;
+        for _ in 0..1000 {
+            rig.wait(1);
+            rig.pass(PATIENCE / 2);
+            rig.return_from_wait(1);
+            rig.pass(PATIENCE / 10);
+        }
+        // Each is another wait, although the thread is never seen to run.
+        for _ in 0..1000 {
+            rig.wait(1);
+            rig.pass(PATIENCE - Duration::from_nanos(1));
+        }
+        let stats = rig.state.stats();
+        assert_eq!((stats.noticed, stats.queued), (0, 1));
+        assert_eq!(stats.wakes, wakes, "under {policy:?}");
+    }
+}
+
+/// One that was handed a packet, and sleeps until its wake arrives, does not block.
+#[test]
+fn who_is_about_to_wake_does_not_block() {
+    let mut rig = noticing(WakePolicy::Windows, 1, 2);
+    rig.get(0, None);
+    rig.get(1, None);
+    rig.wait(1);
+    rig.post(None);
+    rig.post(None);
+    rig.now += TICK_MAX.as_nanos() as u64;
+    rig.post(None);
+    assert_eq!(rig.state.stats().active, 1);
+    assert_eq!(rig.state.stats().noticed, 0);
+}
+
+/// While others move, an admission notices who does not.
+#[test]
+fn an_admission_at_the_limit_looks() {
+    let mut rig = noticing(WakePolicy::Economy, 2, 3);
+    for _ in 0..10 {
+        rig.post(None);
+    }
+    rig.get(0, None);
+    rig.get(1, None);
+    rig.get(2, None);
+    rig.wait(0);
+    // No tick: only the other worker moves.
+    rig.get(1, None);
+    rig.now += PATIENCE.as_nanos() as u64;
+    rig.get(1, None);
+    let stats = rig.state.stats();
+    assert_eq!((stats.noticed, stats.blocked, stats.handed_over), (1, 1, 1));
+}
+
+/// Otherwise each block of the only active worker would be a time without anybody in the engine.
+#[test]
+fn economy_where_blocks_are_frequent_somebody_takes_over_the_engine() {
+    let mut rig = noticing(WakePolicy::Economy, 2, 3);
+    for thread in 0..3 {
+        rig.get(thread, None);
+    }
+    rig.finish();
+    rig.rest();
+    assert_eq!(rig.leader(), None, "nobody has blocked yet");
+    for _ in 0..60 {
+        let worker = rig.got.last().unwrap().0;
+        rig.wait(worker);
+        rig.finish();
+        rig.pass(TICK_MAX + PATIENCE);
+        assert_ne!(rig.got.last().unwrap().0, worker);
+        rig.return_from_wait(worker);
+        rig.get(worker, None);
+    }
+    let worker = rig.got.last().unwrap().0;
+    rig.get(worker, None);
+    rig.finish();
+    rig.rest();
+    let worker = rig.got.last().unwrap().0;
+    assert!(matches!(rig.threads[worker], Doing::Out));
+    assert!(rig.leader().is_some());
 }

@@ -25,6 +25,17 @@ pub const TICK_MAX: Duration = Duration::from_micros(1600);
 /// After this long without a packet the watcher sleeps without a time-out.
 pub const QUIET: Duration = Duration::from_millis(20);
 
+/// How long a worker must have been in one wait to be taken for blocked: about what a wake across
+/// processors takes. A shorter wait is over before another thread could have taken its place.
+pub const PATIENCE: Duration = Duration::from_micros(50);
+
+/// For so long after somebody was found blocked the watcher keeps to its shortest sleep.
+pub const WATCHFUL: Duration = Duration::from_secs(1);
+
+/// Where workers are found blocked more often than this, on average, somebody always takes over the
+/// engine from a leader that leaves it.
+pub const OFTEN: Duration = Duration::from_millis(5);
+
 /// After this many packets taken in a row from a queue that never ran empty, somebody looks into
 /// the engine, so that work that posts to itself cannot starve I/O.
 pub(crate) const HARVEST_EVERY: u32 = 64;
@@ -39,8 +50,11 @@ pub struct Config {
     pub concurrency: usize,
     /// Whom to wake when.
     pub policy: WakePolicy,
-    /// After how long an absent worker is presumed blocked while others wait at the limit; `None`
-    /// for never, which makes CC-4 and CC-6 exact and lets a worker that never comes back hold its
+    /// How often at most an admission looks who is blocked. For a means that costs nothing, zero;
+    /// the watcher's looks do not ask.
+    pub look_every: Duration,
+    /// After how long an absent worker of which nothing is known is presumed blocked while others
+    /// wait at the limit; `None` for never, which makes CC-4 and CC-6 exact and lets a worker that never comes back hold its
     /// place for ever.
     pub rescue_after: Option<Duration>,
 }
@@ -55,6 +69,7 @@ impl Config {
         Config {
             concurrency,
             policy: WakePolicy::default(),
+            look_every: Duration::ZERO,
             rescue_after: Some(Self::RESCUE_AFTER),
         }
     }

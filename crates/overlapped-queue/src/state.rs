@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use smallvec::SmallVec;
 
-use crate::policy::{BACKLOG, HARVEST_AFTER, HARVEST_EVERY, QUIET, TICK_MAX, TICK_MIN};
-use crate::{Config, Fifo, Stats, WakePolicy};
+use crate::policy::{
+    BACKLOG, HARVEST_AFTER, HARVEST_EVERY, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL,
+};
+use crate::{Config, Fifo, Presence, Stats, WakePolicy};
 
 /// A bound thread's place in [`State::workers`].
 pub(crate) type WorkerId = usize;
@@ -44,8 +46,10 @@ enum Standing {
     Fresh,
     /// Outside and counted.
     Active,
-    /// Outside and not counted: it said that it blocks, or was presumed to.
+    /// Outside and not counted until it comes back: it said that it blocks, or was presumed to.
     Released,
+    /// Outside and not counted until it is seen running: it was found blocked.
+    Blocked,
     /// In `get`.
     Inside,
 }
@@ -64,6 +68,11 @@ enum Order<P> {
 struct Worker<P> {
     standing: Standing,
     order: Order<P>,
+    /// When it last called `get`, in calls.
+    came: u64,
+    presence: Option<Box<dyn Presence>>,
+    /// The wait that it was found in at the last look, and when it was first found there.
+    suspected: Option<(u64, u64)>,
     /// When the watcher first saw that it is out and active, since it last went out.
     seen_out: Option<u64>,
     /// When it last left the engine, and how many packets it took since: the means of the handler
@@ -120,8 +129,13 @@ pub(crate) struct State<F: Fifo> {
     config: Config,
     packets: F,
     active: usize,
+    /// How many were found blocked and have not been seen running since.
+    blocked: usize,
+    /// How many workers have a presence.
+    observed: usize,
     workers: Vec<Option<Worker<F::Packet>>>,
-    /// Everybody who waits, the leader included; the last is released first (CC-2).
+    /// Everybody who waits, the leader included, in the order in which they came; the last is
+    /// released first (CC-2).
     stack: Vec<WorkerId>,
     /// Who is in the engine.
     leader: Option<WorkerId>,
@@ -140,12 +154,23 @@ pub(crate) struct State<F: Fifo> {
     moved_at: u64,
     /// The watcher disarmed itself because nothing moved, and nothing has moved since.
     quiet: bool,
+    /// A worker is in a wait that is not long enough yet.
+    suspicion: bool,
+    /// The watcher sleeps for no longer than it takes to see whether that is so.
+    hurried: bool,
+    /// The last look at an admission.
+    looked_at: u64,
+    /// When a worker was last found blocked.
+    noticed_at: Option<u64>,
+    /// The mean time between two of these, as far as measured.
+    between_blocks: u64,
     /// Mean handler time, as far as measured.
     handler_ns: u64,
     taken_since_harvest: u32,
     /// After how many packets taken in a row the engine is looked into again.
     harvest_every: u32,
 
+    calls: u64,
     arrived: u64,
     taken: u64,
     handed_over: u64,
@@ -153,6 +178,8 @@ pub(crate) struct State<F: Fifo> {
     futile_wakes: u64,
     harvests: u64,
     rescues: u64,
+    looks: u64,
+    noticed: u64,
 }
 
 impl<F: Fifo> State<F> {
@@ -165,6 +192,8 @@ impl<F: Fifo> State<F> {
             config,
             packets: F::default(),
             active: 0,
+            blocked: 0,
+            observed: 0,
             workers: Vec::new(),
             stack: Vec::new(),
             leader: None,
@@ -177,9 +206,15 @@ impl<F: Fifo> State<F> {
             harvests_at_tick: 0,
             moved_at: 0,
             quiet: false,
+            suspicion: false,
+            hurried: false,
+            looked_at: 0,
+            noticed_at: None,
+            between_blocks: WATCHFUL.as_nanos() as u64,
             handler_ns: 0,
             taken_since_harvest: 0,
             harvest_every: HARVEST_EVERY,
+            calls: 0,
             arrived: 0,
             taken: 0,
             handed_over: 0,
@@ -187,16 +222,25 @@ impl<F: Fifo> State<F> {
             futile_wakes: 0,
             harvests: 0,
             rescues: 0,
+            looks: 0,
+            noticed: 0,
         }
     }
 
     // ---- threads come and go -------------------------------------------------------------------
 
     /// Binds a thread (CC-3). Reserves what waiting will need, so that waiting cannot fail.
-    pub(crate) fn bind(&mut self) -> Result<WorkerId, std::collections::TryReserveError> {
+    pub(crate) fn bind(
+        &mut self,
+        presence: Option<Box<dyn Presence>>,
+    ) -> Result<WorkerId, std::collections::TryReserveError> {
+        let observed = usize::from(presence.is_some());
         let worker = Worker {
             standing: Standing::Fresh,
             order: Order::None,
+            came: 0,
+            presence,
+            suspected: None,
             seen_out: None,
             batch_began: None,
             batch_taken: 0,
@@ -212,14 +256,14 @@ impl<F: Fifo> State<F> {
         self.stack
             .try_reserve(self.workers.len() - self.stack.len())?;
         self.workers[id] = Some(worker);
+        self.observed += observed;
         Ok(id)
     }
 
-    /// A bound thread exits or moves to another port (CC-10).
-    pub(crate) fn unbind(&mut self, me: WorkerId, wakes: &mut Wakes) {
-        if self.worker(me).standing == Standing::Active {
-            self.active -= 1;
-        }
+    /// A bound thread exits or moves to another port (CC-10). Its presence comes back to be dropped
+    /// outside the lock.
+    pub(crate) fn unbind(&mut self, me: WorkerId, wakes: &mut Wakes) -> Option<Box<dyn Presence>> {
+        self.stand(me, Standing::Fresh);
         // A panic in the engine, or in a destructor that ran there, ends a thread inside `get`.
         self.leave_stack(me);
         if self.leader == Some(me) {
@@ -228,50 +272,61 @@ impl<F: Fifo> State<F> {
         if self.watcher == Some(me) {
             self.watcher = None;
         }
-        self.workers[me] = None;
+        let presence = self.workers[me].take().and_then(|worker| worker.presence);
+        self.observed -= usize::from(presence.is_some());
         self.settle(true, wakes);
+        presence
     }
 
     /// A bound thread is about to block (CC-8). Whether it gave up its place, which is what
     /// [`unblock`](Self::unblock) takes back.
     pub(crate) fn block(&mut self, me: WorkerId, wakes: &mut Wakes) -> bool {
-        if self.worker(me).standing != Standing::Active {
+        if !matches!(
+            self.worker(me).standing,
+            Standing::Active | Standing::Blocked
+        ) {
             return false;
         }
-        self.worker(me).standing = Standing::Released;
-        self.active -= 1;
+        self.stand(me, Standing::Released);
         self.settle(true, wakes);
         true
     }
 
     /// It runs again, and counts at once, whatever the limit (CC-9).
     pub(crate) fn unblock(&mut self, me: WorkerId) {
-        let worker = self.worker(me);
         // If it has called `get` meanwhile it counts already.
-        if worker.standing == Standing::Released {
-            worker.standing = Standing::Active;
-            worker.seen_out = None;
-            self.active += 1;
+        if self.worker(me).standing == Standing::Released {
+            self.stand(me, Standing::Active);
         }
     }
 
     /// A thread enters `get` and so gives up its count (CC-5).
     pub(crate) fn arrive(&mut self, me: WorkerId) {
-        if self.worker(me).standing == Standing::Active {
-            self.active -= 1;
-        }
-        self.worker(me).standing = Standing::Inside;
+        self.calls += 1;
+        let calls = self.calls;
+        self.worker(me).came = calls;
+        self.stand(me, Standing::Inside);
     }
 
     /// A thread leaves `get`, for whatever reason, and counts from now on (CC-4).
     fn go_out(&mut self, me: WorkerId) {
-        let worker = self.worker(me);
-        worker.standing = Standing::Active;
-        worker.seen_out = None;
-        self.active += 1;
+        self.stand(me, Standing::Active);
         if self.watcher == Some(me) {
             self.watcher = None;
         }
+    }
+
+    /// Every change of what a worker counts for.
+    #[inline]
+    fn stand(&mut self, me: WorkerId, standing: Standing) {
+        let worker = self.worker(me);
+        let before = std::mem::replace(&mut worker.standing, standing);
+        worker.seen_out = None;
+        worker.suspected = None;
+        self.active -= usize::from(before == Standing::Active);
+        self.blocked -= usize::from(before == Standing::Blocked);
+        self.active += usize::from(standing == Standing::Active);
+        self.blocked += usize::from(standing == Standing::Blocked);
     }
 
     // ---- packets come --------------------------------------------------------------------------
@@ -284,6 +339,7 @@ impl<F: Fifo> State<F> {
         &mut self,
         packet: F::Packet,
         from: Option<WorkerId>,
+        now: impl Fn() -> u64,
         wakes: &mut Wakes,
     ) -> Option<F::Packet> {
         if self.closed {
@@ -291,23 +347,39 @@ impl<F: Fifo> State<F> {
         }
         self.arrived += 1;
         self.packets.push(packet);
-        self.settle(!self.is_active(from), wakes);
+        let urgent = !self.is_active(from);
+        self.admit(urgent, now, wakes);
         None
     }
 
     /// Several packets at once, in order. What a closed queue does not take stays in `packets`.
-    pub(crate) fn push_all(&mut self, packets: &mut F, from: Option<WorkerId>, wakes: &mut Wakes) {
+    pub(crate) fn push_all(
+        &mut self,
+        packets: &mut F,
+        from: Option<WorkerId>,
+        now: impl Fn() -> u64,
+        wakes: &mut Wakes,
+    ) {
         if self.closed {
             return;
         }
         self.arrived += packets.len() as u64;
         self.packets.append(packets);
-        self.settle(!self.is_active(from), wakes);
+        let urgent = !self.is_active(from);
+        self.admit(urgent, now, wakes);
     }
 
-    fn is_active(&self, from: Option<WorkerId>) -> bool {
-        from.and_then(|id| self.workers.get(id)?.as_ref())
-            .is_some_and(|worker| worker.standing == Standing::Active)
+    /// Whether this is a worker that counts. One that was found blocked, and does something, does
+    /// so again (CC-9).
+    fn is_active(&mut self, from: Option<WorkerId>) -> bool {
+        let standing = |id: WorkerId| Some(self.workers.get(id)?.as_ref()?.standing);
+        match (from, from.and_then(standing)) {
+            (Some(id), Some(Standing::Blocked)) => {
+                self.stand(id, Standing::Active);
+                true
+            }
+            (_, standing) => standing == Some(Standing::Active),
+        }
     }
 
     // ---- a thread inside get -------------------------------------------------------------------
@@ -315,8 +387,13 @@ impl<F: Fifo> State<F> {
     /// The usual case of [`arrive`](Self::arrive) and [`next`](Self::next) in one: a packet is there
     /// and the thread may take it. `None`: nothing was done.
     #[inline]
-    pub(crate) fn take_at_once(&mut self, me: WorkerId, wakes: &mut Wakes) -> Option<F::Packet> {
-        if self.closed || (self.leader.is_none() && self.harvest_due()) {
+    pub(crate) fn take_at_once(
+        &mut self,
+        me: WorkerId,
+        now: impl Fn() -> u64,
+        wakes: &mut Wakes,
+    ) -> Option<F::Packet> {
+        if self.closed || (self.leader.is_none() && self.harvest_due()) || self.blocked > 0 {
             return None;
         }
         let counted = self.worker(me).standing == Standing::Active;
@@ -327,7 +404,7 @@ impl<F: Fifo> State<F> {
         self.arrive(me);
         self.go_out(me);
         self.count_taken(me);
-        self.settle(false, wakes);
+        self.admit(false, now, wakes);
         Some(packet)
     }
 
@@ -343,6 +420,7 @@ impl<F: Fifo> State<F> {
             self.go_out(me);
             return Next::Closed;
         }
+        let found = self.look_if_it_matters(&now);
         if self.active < self.config.concurrency {
             let nobody_leads = self.leader.is_none();
             if !(nobody_leads && self.harvest_due())
@@ -350,7 +428,7 @@ impl<F: Fifo> State<F> {
             {
                 self.go_out(me);
                 self.count_taken(me);
-                self.settle(false, wakes);
+                self.settle(found, wakes);
                 return Next::Take(packet);
             }
             if nobody_leads {
@@ -378,7 +456,7 @@ impl<F: Fifo> State<F> {
                 timeout: Some(Duration::ZERO),
             };
         }
-        self.stack.push(me);
+        self.enter_stack(me);
         // While others are out, they may post to themselves and then compute: somebody has to look.
         if self.watcher.is_none() && self.work_may_wait() {
             self.watch(me);
@@ -389,7 +467,7 @@ impl<F: Fifo> State<F> {
     }
 
     fn sleep(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
-        self.stack.push(me);
+        self.enter_stack(me);
         let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
         if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
             self.watch(me);
@@ -402,12 +480,17 @@ impl<F: Fifo> State<F> {
     }
 
     /// How long a waiting thread may sleep: to its deadline, and the watcher to its next tick.
-    fn nap(&self, me: WorkerId, call: &mut Call) -> Option<Duration> {
+    fn nap(&mut self, me: WorkerId, call: &mut Call) -> Option<Duration> {
         let until_deadline = call.left(self.clock);
         if self.watcher != Some(me) {
             return until_deadline;
         }
-        Some(until_deadline.map_or(self.interval, |left| left.min(self.interval)))
+        self.hurried = self.suspicion;
+        let tick = match self.suspicion {
+            true => PATIENCE.min(self.interval),
+            false => self.interval,
+        };
+        Some(until_deadline.map_or(tick, |left| left.min(tick)))
     }
 
     /// The leader comes back from the engine with what it found there.
@@ -460,6 +543,25 @@ impl<F: Fifo> State<F> {
         wakes: &mut Wakes,
     ) -> Result<(), Next<F::Packet>> {
         self.clock = now;
+        let gets_up = match self.worker(me).order {
+            // Only armed: the next look is one interval from now.
+            Order::Watch => {
+                self.worker(me).order = Order::None;
+                self.watch(me);
+                self.look(|| now)
+            }
+            Order::None => self.watcher == Some(me) && self.tick(),
+            Order::Packet(_) | Order::Look => false,
+        };
+        if gets_up {
+            if self.config.policy == WakePolicy::Economy {
+                self.leave_stack(me);
+                return Ok(());
+            }
+            // The literal rule releases who began to wait last, which may be this one.
+            self.settle(true, wakes);
+            wakes.retain(|wake| *wake != Wake::Follower(me));
+        }
         match std::mem::replace(&mut self.worker(me).order, Order::None) {
             Order::Packet(packet) => {
                 self.settle(false, wakes);
@@ -469,14 +571,7 @@ impl<F: Fifo> State<F> {
                 self.looked();
                 return Ok(());
             }
-            // Only armed: the first look is one interval from now.
-            Order::Watch => self.watch(me),
-            Order::None => {
-                if self.watcher == Some(me) && self.tick() {
-                    self.leave_stack(me);
-                    return Ok(());
-                }
-            }
+            Order::None | Order::Watch => {}
         }
         if self.closed || call.expired(now) {
             self.leave_stack(me);
@@ -526,6 +621,15 @@ impl<F: Fifo> State<F> {
         }
     }
 
+    /// [`settle`](Self::settle) where the limit may be reached by some who are blocked.
+    #[inline]
+    fn admit(&mut self, urgent: bool, now: impl Fn() -> u64, wakes: &mut Wakes) {
+        if !self.closed && !self.stack.is_empty() {
+            let found = self.look_if_it_matters(now);
+            self.settle_waiters(urgent || found, wakes);
+        }
+    }
+
     fn settle_waiters(&mut self, urgent: bool, wakes: &mut Wakes) {
         let literal = urgent || self.config.policy == WakePolicy::Windows;
         if literal {
@@ -536,7 +640,7 @@ impl<F: Fifo> State<F> {
             }
         }
         if self.room() && !self.look_under_way {
-            let engine_is_empty = literal && self.leader.is_none();
+            let engine_is_empty = (literal || self.blocks_are_frequent()) && self.leader.is_none();
             let work = (self.packets.len() as u64).saturating_mul(self.handler_ns);
             let backlog = work > BACKLOG.as_nanos() as u64;
             if engine_is_empty || backlog {
@@ -548,7 +652,7 @@ impl<F: Fifo> State<F> {
             && self.watcher.is_none()
             && !self.look_under_way
             && !self.stack.is_empty()
-            && (self.room() || self.config.rescue_after.is_some())
+            && (self.room() || self.observed > 0 || self.config.rescue_after.is_some())
         {
             self.tell_to_watch(wakes);
         }
@@ -626,7 +730,9 @@ impl<F: Fifo> State<F> {
     }
 
     fn policy_watches(&self) -> bool {
-        self.config.policy == WakePolicy::Economy || self.config.rescue_after.is_some()
+        self.config.policy == WakePolicy::Economy
+            || self.observed > 0
+            || self.config.rescue_after.is_some()
     }
 
     fn watch(&mut self, id: WorkerId) {
@@ -647,31 +753,41 @@ impl<F: Fifo> State<F> {
     }
 
     fn only_rescues(&self) -> bool {
-        self.config.policy == WakePolicy::Windows || self.config.concurrency == 1
+        let no_room = self.config.policy == WakePolicy::Windows || self.config.concurrency == 1;
+        no_room && self.observed == 0
     }
 
     /// The watcher looks. `true` if it should get up and work; otherwise it sleeps on, with a
     /// time-out if it still is the watcher.
     fn tick(&mut self) -> bool {
-        let moved = self.taken != self.taken_at_tick;
-        self.taken_at_tick = self.taken;
+        // It has slept only to look twice: that nothing moved so soon means nothing.
+        let hurried = std::mem::take(&mut self.hurried);
+        let moved = hurried || self.taken != self.taken_at_tick;
         // Handlers that have become slower than they were measured put the next look off for long.
-        let unseen = self.leader.is_none() && self.harvests == self.harvests_at_tick;
-        self.harvests_at_tick = self.harvests;
-        if moved {
-            self.moved_at = self.clock;
+        let unseen = !hurried && self.leader.is_none() && self.harvests == self.harvests_at_tick;
+        if !hurried {
+            self.taken_at_tick = self.taken;
+            self.harvests_at_tick = self.harvests;
+            if moved {
+                self.moved_at = self.clock;
+            }
         }
         let work_may_wait = self.leader.is_none() || !self.packets.is_empty();
         if !work_may_wait {
+            self.suspicion = false;
             if self.clock.saturating_sub(self.moved_at) >= QUIET.as_nanos() as u64 {
                 self.watcher = None;
                 self.quiet = true;
             }
         } else {
+            let clock = self.clock;
+            let found = self.look(|| clock);
+            // One second look for each tick, however many short waits there are.
+            self.suspicion &= !hurried;
             if self.active >= self.config.concurrency {
                 self.presume_blocked();
             }
-            if self.active < self.config.concurrency && (!moved || unseen) {
+            if self.active < self.config.concurrency && (found || !moved || unseen) {
                 if unseen {
                     self.taken_since_harvest = self.harvest_every;
                 }
@@ -679,10 +795,105 @@ impl<F: Fifo> State<F> {
                 return true;
             }
         }
-        if !self.only_rescues() {
+        if self.is_watchful() {
+            self.interval = self.shortest_interval();
+        } else if !hurried && !self.only_rescues() {
             self.interval = (self.interval * 2).min(TICK_MAX);
         }
         false
+    }
+
+    /// Where workers block, one that does is to be noticed soon.
+    fn is_watchful(&self) -> bool {
+        self.noticed_at
+            .is_some_and(|at| self.clock.saturating_sub(at) < WATCHFUL.as_nanos() as u64)
+    }
+
+    fn count_block(&mut self, clock: u64) {
+        let longest = WATCHFUL.as_nanos() as u64;
+        let gap = self
+            .noticed_at
+            .map_or(longest, |at| clock.saturating_sub(at).min(longest));
+        self.between_blocks = (self.between_blocks * 3 + gap) / 4;
+        self.noticed_at = Some(clock);
+    }
+
+    fn blocks_are_frequent(&self) -> bool {
+        self.between_blocks < OFTEN.as_nanos() as u64 && self.is_watchful()
+    }
+
+    // ---- who is blocked ------------------------------------------------------------------------
+
+    /// Looks at an admission, if it can depend on that: packets wait at the limit, or somebody who
+    /// was found blocked may run again. `true` if there is a place more.
+    #[inline]
+    fn look_if_it_matters(&mut self, now: impl Fn() -> u64) -> bool {
+        let at_limit = self.active >= self.config.concurrency && !self.packets.is_empty();
+        if self.observed == 0 || !(at_limit || self.blocked > 0) {
+            return false;
+        }
+        if !self.config.look_every.is_zero() {
+            let clock = now();
+            let every = u64::try_from(self.config.look_every.as_nanos()).unwrap_or(u64::MAX);
+            if clock.saturating_sub(self.looked_at) < every {
+                return false;
+            }
+            self.looked_at = clock;
+        }
+        self.look(now)
+    }
+
+    /// Asks of everybody who is out whether it is blocked. Who is found twice in the same wait, with
+    /// [`PATIENCE`] between, no longer counts (CC-8); who was found blocked and now runs counts again,
+    /// whatever the limit (CC-9). `true` if somebody's place was given away and there is room.
+    #[inline(never)]
+    fn look(&mut self, now: impl Fn() -> u64) -> bool {
+        if self.observed == 0 {
+            return false;
+        }
+        let patience = PATIENCE.as_nanos() as u64;
+        let mut clock = None;
+        let mut found = false;
+        self.suspicion = false;
+        self.looks += 1;
+        for id in 0..self.workers.len() {
+            let Some(worker) = &mut self.workers[id] else {
+                continue;
+            };
+            // One that was handed a packet and has not picked it up waits for nothing but its wake.
+            let (Some(presence), false) =
+                (&worker.presence, matches!(worker.order, Order::Packet(_)))
+            else {
+                continue;
+            };
+            match worker.standing {
+                Standing::Active => {
+                    let Some(wait) = presence.wait() else {
+                        worker.suspected = None;
+                        continue;
+                    };
+                    let clock = *clock.get_or_insert_with(&now);
+                    let since = match worker.suspected {
+                        Some((same, since)) if same == wait => since,
+                        _ => clock,
+                    };
+                    if clock.saturating_sub(since) >= patience {
+                        self.stand(id, Standing::Blocked);
+                        self.noticed += 1;
+                        self.count_block(clock);
+                        found = true;
+                    } else {
+                        worker.suspected = Some((wait, since));
+                        self.suspicion = true;
+                    }
+                }
+                Standing::Blocked if presence.wait().is_none() => {
+                    self.stand(id, Standing::Active);
+                }
+                _ => {}
+            }
+        }
+        found && self.active < self.config.concurrency
     }
 
     /// The rescue release: no longer counts workers that have been away too long. Their time
@@ -694,8 +905,11 @@ impl<F: Fifo> State<F> {
         };
         let bound = u64::try_from(rescue.as_nanos()).unwrap_or(u64::MAX);
         let clock = self.clock;
-        let active = |worker: &&mut Worker<F::Packet>| worker.standing == Standing::Active;
-        for worker in self.workers.iter_mut().flatten().filter(active) {
+        // Of one that has a presence it is known whether it blocks or computes.
+        let unknown = |worker: &&mut Worker<F::Packet>| {
+            worker.standing == Standing::Active && worker.presence.is_none()
+        };
+        for worker in self.workers.iter_mut().flatten().filter(unknown) {
             let seen = *worker.seen_out.get_or_insert(clock);
             if clock.saturating_sub(seen) >= bound {
                 worker.standing = Standing::Released;
@@ -747,6 +961,8 @@ impl<F: Fifo> State<F> {
             concurrency: self.config.concurrency,
             bound: self.workers.iter().flatten().count(),
             active: self.active,
+            blocked: self.blocked,
+            overshoot: self.active.saturating_sub(self.config.concurrency),
             waiting: self.stack.len(),
             queued: self.packets.len(),
             arrived: self.arrived,
@@ -756,6 +972,8 @@ impl<F: Fifo> State<F> {
             futile_wakes: self.futile_wakes,
             harvests: self.harvests,
             rescues: self.rescues,
+            looks: self.looks,
+            noticed: self.noticed,
         }
     }
 
@@ -770,11 +988,26 @@ impl<F: Fifo> State<F> {
         Duration::from_nanos(self.handler_ns)
     }
 
+    #[cfg(test)]
+    pub(crate) fn counts(&self, id: WorkerId) -> bool {
+        let worker = self.workers.get(id).and_then(Option::as_ref);
+        worker.is_some_and(|worker| worker.standing == Standing::Active)
+    }
+
     /// How many have a packet in their slot that they have not picked up.
     #[cfg(test)]
     pub(crate) fn handed(&self) -> usize {
         let has_packet = |worker: &&Worker<F::Packet>| matches!(worker.order, Order::Packet(_));
         self.workers.iter().flatten().filter(has_packet).count()
+    }
+
+    /// One that was awake for a moment, and waits on, has the place that it had.
+    fn enter_stack(&mut self, me: WorkerId) {
+        let came = |id: WorkerId| self.workers[id].as_ref().map(|worker| worker.came);
+        let mine = came(me);
+        let later = self.stack.iter().rev().take_while(|&&id| came(id) > mine);
+        let place = self.stack.len() - later.count();
+        self.stack.insert(place, me);
     }
 
     fn leave_stack(&mut self, me: WorkerId) {

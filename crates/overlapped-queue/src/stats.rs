@@ -8,6 +8,10 @@ pub struct Stats {
     pub bound: usize,
     /// Threads that came back from `get` and count against the concurrency value.
     pub active: usize,
+    /// Threads that were found blocked outside, have not been seen running since, and do not count.
+    pub blocked: usize,
+    /// By how many `active` exceeds the concurrency value, because threads came back from a block.
+    pub overshoot: usize,
     /// Threads that wait in `get`, the leader included.
     pub waiting: usize,
     /// Packets queued now.
@@ -26,4 +30,8 @@ pub struct Stats {
     pub harvests: u64,
     /// Workers that were presumed blocked by the rescue release.
     pub rescues: u64,
+    /// How often it was asked who is blocked.
+    pub looks: u64,
+    /// How often a worker was found blocked and its place given away.
+    pub noticed: u64,
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use loom::sync::{Arc, Condvar, Mutex};
 use loom::thread;
-use overlapped_queue::{Binding, Config, Deadline, Ended, Engine, Queue, WakePolicy};
+use overlapped_queue::{Binding, Config, Deadline, Ended, Engine, Presence, Queue, WakePolicy};
 
 type Packets = VecDeque<u32>;
 
@@ -81,6 +81,30 @@ impl Engine<Packets> for Mock {
     }
 }
 
+/// The wait that a thread is in, 0 for none.
+#[derive(Clone)]
+struct Wait(Arc<AtomicU64>);
+
+impl Wait {
+    fn new() -> Wait {
+        Wait(Arc::new(AtomicU64::new(0)))
+    }
+
+    fn begin(&self) {
+        self.0.store(1, SeqCst);
+    }
+
+    fn end(&self) {
+        self.0.store(0, SeqCst);
+    }
+}
+
+impl Presence for Wait {
+    fn wait(&self) -> Option<u64> {
+        Some(self.0.load(SeqCst)).filter(|&wait| wait != 0)
+    }
+}
+
 #[derive(Clone)]
 struct Port {
     queue: Queue<Packets>,
@@ -103,7 +127,16 @@ impl Port {
     fn bind(&self) -> Binding<Packets> {
         let engine = self.engine.clone();
         self.queue
-            .bind(Box::new(move || engine.interrupt()))
+            .bind(Box::new(move || engine.interrupt()), None)
+            .unwrap()
+    }
+
+    /// A thread that may block without a word.
+    fn bind_observed(&self, wait: &Wait) -> Binding<Packets> {
+        let engine = self.engine.clone();
+        let presence = Box::new(wait.clone());
+        self.queue
+            .bind(Box::new(move || engine.interrupt()), Some(presence))
             .unwrap()
     }
 
@@ -302,4 +335,112 @@ fn a_watcher_takes_what_a_computing_worker_left() {
         timer.join().unwrap();
         drop(computing);
     });
+}
+
+/// A worker blocks without a word, and does not come back before another one has the packet: ticks
+/// alone must bring it there, wherever they fall (CC-8).
+#[test]
+fn cc_8_an_unmarked_block_against_a_post() {
+    each_policy(|policy| {
+        let port = Port::new(1, policy);
+        let wait = Wait::new();
+        let mut blocking = port.bind_observed(&wait);
+        assert_eq!(port.poll(&mut blocking), Err(Ended::TimedOut));
+        let waiting = port.clone();
+        let mut me = port.bind();
+        let done = Arc::new(AtomicU64::new(0));
+        let is_done = done.clone();
+        let worker = thread::spawn(move || {
+            let got = waiting.get(&mut me);
+            is_done.store(1, SeqCst);
+            got
+        });
+        wait.begin();
+        port.post(5);
+        let mut clock = 0;
+        while done.load(SeqCst) == 0 {
+            clock += 1_000_000;
+            port.engine.pass(clock);
+            port.queue.expire(1);
+            thread::yield_now();
+        }
+        assert_eq!(worker.join().unwrap(), Ok(5));
+        let stats = port.queue.stats();
+        assert_eq!((stats.noticed, stats.blocked), (1, 1));
+        wait.end();
+        drop(blocking);
+    });
+}
+
+/// The release of a blocked worker against its return: each packet has one taker, and the counts
+/// are right whoever was faster (CC-9).
+#[test]
+fn cc_9_the_release_of_a_blocked_worker_against_its_return() {
+    each_policy(|policy| {
+        let port = Port::new(1, policy);
+        let wait = Wait::new();
+        let mut blocking = port.bind_observed(&wait);
+        assert_eq!(port.poll(&mut blocking), Err(Ended::TimedOut));
+        let waiting = port.clone();
+        let mut me = port.bind();
+        let worker = thread::spawn(move || waiting.get(&mut me));
+        wait.begin();
+        port.post(1);
+        let time = port.clone();
+        let timer = thread::spawn(move || {
+            time.engine.pass(1_000_000);
+            time.queue.expire(1);
+            // Looks too, and at the second time it may find the wait long enough.
+            time.post(2);
+        });
+        wait.end();
+        let mine = port.get(&mut blocking).unwrap();
+        drop(blocking);
+        let its = worker.join().unwrap().unwrap();
+        timer.join().unwrap();
+        assert_eq!(mine + its, 3);
+        let stats = port.queue.stats();
+        assert_eq!((stats.active, stats.blocked, stats.bound), (0, 0, 0));
+    });
+}
+
+/// The same against the end of the queue (CX-9) and of the waiting one's patience (CC-11).
+#[test]
+fn cx_9_cc_11_the_release_of_a_blocked_worker_against_close_and_timeout() {
+    for closes in [true, false] {
+        each_policy(move |policy| {
+            let port = Port::new(1, policy);
+            let wait = Wait::new();
+            let mut blocking = port.bind_observed(&wait);
+            assert_eq!(port.poll(&mut blocking), Err(Ended::TimedOut));
+            let waiting = port.clone();
+            let mut me = port.bind();
+            let worker = thread::spawn(move || {
+                let mut deadline = Deadline::At(1_000_000);
+                waiting.queue.get(&*waiting.engine, &mut me, &mut deadline)
+            });
+            wait.begin();
+            port.post(1);
+            let time = port.clone();
+            let timer = thread::spawn(move || {
+                time.engine.pass(1_000_000);
+                time.queue.expire(1);
+            });
+            let left = match closes {
+                true => port.queue.close(&*port.engine).len(),
+                false => 0,
+            };
+            let got = worker.join().unwrap();
+            timer.join().unwrap();
+            let stats = port.queue.stats();
+            match got {
+                Ok(packet) => assert_eq!((packet, left, stats.queued), (1, 0, 0)),
+                Err(Ended::Closed) => assert_eq!((left, stats.queued), (1, 0)),
+                Err(Ended::TimedOut) => assert_eq!(left + stats.queued, 1),
+            }
+            wait.end();
+            drop(blocking);
+            assert_eq!(port.queue.stats().bound, 0);
+        });
+    }
 }

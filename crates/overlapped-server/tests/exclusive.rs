@@ -1,6 +1,8 @@
 //! The server on io_uring. Where that is refused these tests say so, and only what needs no ring is
 //! tested.
 
+#![cfg(target_os = "linux")]
+
 mod support;
 
 use std::io::{Read, Write};
@@ -84,7 +86,7 @@ fn what_is_received_is_printed_also_after_a_signal() {
     server.wait_for_log("connection 1 from");
     let bytes = vec![b'x'; 1_000_000];
     client.write_all(&bytes).unwrap();
-    server.signal(rustix::process::Signal::TERM);
+    server.signal(support::Signal::Term);
     let mut back = Vec::new();
     client.read_to_end(&mut back).unwrap();
     assert!(back.is_empty(), "disconnected in order");

@@ -103,8 +103,8 @@ pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
 pub use overlapped_core::{
-    Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, OpenOptions, PoolStats,
-    PooledBuffer, QueueStats, Stats, Status, WakePolicy,
+    Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, Notice, OpenOptions,
+    PoolStats, PooledBuffer, QueueStats, Stats, Status, WakePolicy,
 };
 #[cfg(target_os = "linux")]
 pub use overlapped_core::{Interest, Ready};

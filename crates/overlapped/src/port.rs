@@ -16,7 +16,8 @@ use crate::file::AssociatedFile;
 use crate::memory::{self, Bytes};
 use crate::socket::{Associated, give_back};
 use crate::{
-    Engine, File, FileEngine, OpenOptions, Operation, Packet, Refused, Socket, Started, WakePolicy,
+    Engine, File, FileEngine, Notice, OpenOptions, Operation, Packet, Refused, Socket, Started,
+    WakePolicy,
 };
 
 /// A completion port: one object on which many threads wait, which hands each finished operation
@@ -33,10 +34,11 @@ use crate::{
 /// A thread that has called [`get`](CompletionPort::get) is bound to the port (CC-3) and *active*
 /// from the moment the call returns, for whatever reason, until it calls again, ends, or calls
 /// `get` of another port (CC-4, CC-10). While as many threads are active as the concurrency value
-/// allows, nobody else gets a packet. A handler that is about to block says so with
-/// [`blocking`](CompletionPort::blocking), and its place is given to another thread meanwhile
-/// (CC-8); without a word, it is presumed blocked after
-/// [`rescue_after`](Builder::rescue_after).
+/// allows, nobody else gets a packet. While a handler blocks, in whatever, its place is given to
+/// another thread (CC-8): at once if it says so with [`blocking`](CompletionPort::blocking), and
+/// without a word as soon as somebody looks while packets wait
+/// ([`notice_blocked`](Builder::notice_blocked)). One that computes keeps its place, for however
+/// long.
 ///
 /// # Fork
 ///
@@ -252,8 +254,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     ///   sleep: about 3 ms, as finished I/O; longer only where handlers suddenly take much longer
     ///   than those before them.
     /// * While as many workers are active as the concurrency value allows, they are what a packet
-    ///   needs, and it waits for one of them to call [`get`](CompletionPort::get), or to be
-    ///   presumed blocked ([`rescue_after`](Builder::rescue_after)). One that does takes note of
+    ///   needs, and it waits for one of them to call [`get`](CompletionPort::get), or to block
+    ///   ([`notice_blocked`](Builder::notice_blocked)). One that calls takes note of
     ///   timers at once if nothing else is queued, otherwise after 64 packets or 200 us of handler
     ///   time.
     ///
@@ -537,10 +539,18 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
-    /// After how long away from the port a thread is presumed blocked while others wait at the
-    /// limit; 10 ms by default. `None` switches the rescue off: then the concurrency value holds
-    /// exactly, and a handler that never comes back keeps its place for ever. On Windows the kernel
+    /// How it is noticed that a handler blocks without saying so; [`Notice::Auto`] by default. What
+    /// the port does is in its [`stats`](CompletionPort::stats), with the reason. On Windows the kernel
     /// knows which threads are blocked, and this has no effect.
+    pub fn notice_blocked(mut self, notice: Notice) -> Self {
+        self.options.notice = notice;
+        self
+    }
+
+    /// Where blocked threads cannot be [noticed](Builder::notice_blocked): after how long away from
+    /// the port a thread is presumed blocked while others wait at the limit; 10 ms by default. `None`
+    /// switches the rescue off: then the concurrency value holds exactly, and a handler that never
+    /// comes back keeps its place for ever. Without effect on Windows.
     pub fn rescue_after(mut self, bound: Option<Duration>) -> Self {
         self.options.rescue_after = bound;
         self
@@ -595,7 +605,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     /// # Errors
     ///
     /// When the process has no descriptors or memory left; `Unsupported` for an engine that this
-    /// system does not have.
+    /// system does not have; the system's refusal of a [`Notice`] that was asked for by name.
     pub fn build(self) -> io::Result<CompletionPort<K, T>> {
         #[cfg(all(feature = "sim", target_os = "linux"))]
         if let Some(network) = &self.network {

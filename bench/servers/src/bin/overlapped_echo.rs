@@ -3,12 +3,15 @@
 //!
 //! With `--direct` a send that ends at once is followed by the next receive at once, instead of when
 //! its packet comes. With `--exclusive` the port is on io_uring and has one worker. With
-//! `--handler marked` handlers block inside `blocking`; with `plain` the port must find out.
+//! `--handler marked` handlers block inside `blocking`; with `plain` the port must find out. The
+//! environment variable `NOTICE` says how (`perf-events`, `thread-states`, `nothing`).
 
 use std::io;
 use std::os::fd::AsFd;
 
-use overlapped::{CompletionPort, Engine, Interest, Kind, Operation, Packet, Socket, Start};
+use overlapped::{
+    CompletionPort, Engine, Interest, Kind, Notice, Operation, Packet, Socket, Start,
+};
 use servers::handler::{Handler, Way};
 use servers::{BUFFER, Can, Options, end, listen};
 
@@ -25,9 +28,14 @@ fn main() -> io::Result<()> {
         true => Engine::Uring,
         false => Engine::Auto,
     };
+    let notice = match std::env::var("NOTICE") {
+        Ok(name) => name.parse()?,
+        Err(_) => Notice::Auto,
+    };
     let port: Port = CompletionPort::builder()
         .concurrency(options.workers.min(2))
         .engine(engine)
+        .notice_blocked(notice)
         .build()?;
     let listener = port.associate(listen()?, ())?;
     for _ in 0..16 {

@@ -85,12 +85,16 @@ pub(super) fn bound<R>(
             }
         };
         taken.0 = None;
-        let binding = port.queue.bind(Box::new(interrupt)).map_err(|_| {
-            GetError::Failed(io::Error::new(
-                io::ErrorKind::OutOfMemory,
-                "no memory to bind this thread to the port",
-            ))
-        })?;
+        let presence = port.watch.this_thread();
+        let binding = port
+            .queue
+            .bind(Box::new(interrupt), presence)
+            .map_err(|_| {
+                GetError::Failed(io::Error::new(
+                    io::ErrorKind::OutOfMemory,
+                    "no memory to bind this thread to the port",
+                ))
+            })?;
         port.system().arrive().map_err(GetError::Failed)?;
         MEMBER.set(Some(binding.member()));
         let port = Arc::downgrade(port);

@@ -22,6 +22,7 @@ use crate::engine::uring::Uring;
 use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
 use crate::pool::Pool;
+use crate::presence::Watch;
 use crate::{File, GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
 pub(crate) use timers::Due;
@@ -32,6 +33,7 @@ pub(crate) struct PortInner {
     system: Chosen,
     /// Why it is this one.
     reason: Cow<'static, str>,
+    watch: Watch,
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
@@ -58,7 +60,7 @@ impl Port {
     ///
     /// # Errors
     ///
-    /// When the system has no descriptors or no memory left.
+    /// When the system has no descriptors or no memory left, or refuses what was asked for by name.
     pub fn new(options: &Options) -> io::Result<Port> {
         let epoll = || Epoll::new().map(Chosen::Epoll);
         let uring = || Uring::new().map(|uring| Chosen::Uring(Box::new(uring)));
@@ -71,23 +73,31 @@ impl Port {
                 Err(error) => (epoll()?, Some(Cow::Owned(error.to_string()))),
             },
         };
-        Ok(Self::on(options, system, reason))
+        let watch = Watch::new(options.notice)?;
+        Ok(Self::on(options, system, reason, watch))
     }
 
     /// Makes a port on a simulated network.
     #[cfg(feature = "sim")]
     pub fn simulated(options: &Options, network: &crate::engine::sim::Network) -> Port {
-        Self::on(options, Chosen::Simulated(network.system()), None)
+        let system = Chosen::Simulated(network.system());
+        Self::on(options, system, None, Watch::nobody())
     }
 
     /// `reason`: why it is this system, if not for its own reason.
-    fn on(options: &Options, system: Chosen, reason: Option<Cow<'static, str>>) -> Port {
+    fn on(
+        options: &Options,
+        system: Chosen,
+        reason: Option<Cow<'static, str>>,
+        watch: Watch,
+    ) -> Port {
         let concurrency = match options.concurrency {
             0 => std::thread::available_parallelism().map_or(1, |n| n.get()),
             n => n,
         };
         let config = Config {
             policy: options.policy,
+            look_every: watch.look_every(),
             rescue_after: options.rescue_after,
             ..Config::new(concurrency)
         };
@@ -96,6 +106,7 @@ impl Port {
             queue: Queue::new(config),
             system,
             reason,
+            watch,
             table: Table::default(),
             reports: Mutex::default(),
             files: Files::new(options.files),
@@ -293,6 +304,8 @@ impl Port {
         Stats {
             engine: self.inner.system().name(),
             engine_reason: self.inner.reason.clone(),
+            notice: self.inner.watch.name(),
+            notice_reason: self.inner.watch.reason().clone(),
             sockets: self.inner.sockets.count(),
             timers: self.inner.timers.len(),
             files: self.inner.files.stats(),

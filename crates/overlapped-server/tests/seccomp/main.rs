@@ -24,7 +24,7 @@ mod on_linux {
     use std::process::{Command, Stdio};
 
     use crate::filter::Profile;
-    use crate::program;
+    use crate::program::{self, Said};
     use crate::support::{self, PROGRAM, Server, check_echo, finish};
 
     const IO_URING: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_register"];
@@ -47,8 +47,9 @@ mod on_linux {
     const INSIDE: &str = "OVERLAPPED_SECCOMP_FILE";
 
     /// Runs the calling test once more, as a process under the filter, in which this says who
-    /// performed operations with files, and why; in the first process it says nothing.
-    fn under(name: &str, profile: &Profile) -> Option<(&'static str, String)> {
+    /// performed operations with files, and how the port notices blocked workers; in the first
+    /// process it says nothing.
+    fn under(name: &str, profile: &Profile) -> Option<Said> {
         if let Some(path) = std::env::var_os(INSIDE) {
             assert_confined();
             return Some(program::run(Path::new(&path)));
@@ -105,7 +106,8 @@ mod on_linux {
             return;
         }
         let name = "under_the_profile_files_are_performed_by_io_uring";
-        if let Some((engine, reason)) = under(name, &profile()) {
+        if let Some(said) = under(name, &profile()) {
+            let (engine, reason) = said.files;
             assert_eq!(engine, "io_uring", "{reason}");
         }
     }
@@ -128,7 +130,8 @@ mod on_linux {
     #[test]
     fn where_io_uring_is_refused_files_are_performed_by_threads() {
         let name = "where_io_uring_is_refused_files_are_performed_by_threads";
-        if let Some((engine, reason)) = under(name, &as_in_docker()) {
+        if let Some(said) = under(name, &as_in_docker()) {
+            let (engine, reason) = said.files;
             assert_eq!(engine, "threads");
             assert!(reason.contains("not permitted"), "{reason}");
         }
@@ -138,10 +141,44 @@ mod on_linux {
     fn where_io_uring_is_unknown_files_are_performed_by_threads() {
         let name = "where_io_uring_is_unknown_files_are_performed_by_threads";
         let as_in_podman = profile().refusing(&IO_URING, libc::ENOSYS);
-        if let Some((engine, reason)) = under(name, &as_in_podman) {
+        if let Some(said) = under(name, &as_in_podman) {
+            let (engine, reason) = said.files;
             assert_eq!(engine, "threads");
             assert!(reason.contains("the kernel has none"), "{reason}");
         }
+    }
+
+    #[test]
+    fn under_the_profile_blocked_workers_are_noticed_by_perf_events() {
+        let name = "under_the_profile_blocked_workers_are_noticed_by_perf_events";
+        if std::env::var_os(INSIDE).is_none() && perf_events_are_refused() {
+            eprintln!("SKIPPED: perf events are refused here, profile or not");
+            return;
+        }
+        if let Some(said) = under(name, &profile()) {
+            let (notice, reason) = said.notice;
+            assert_eq!(notice, "perf events", "{reason}");
+        }
+    }
+
+    #[test]
+    fn where_perf_events_are_refused_blocked_workers_are_noticed_by_their_states() {
+        let name = "where_perf_events_are_refused_blocked_workers_are_noticed_by_their_states";
+        for errno in [libc::EPERM, libc::EACCES, libc::ENOSYS] {
+            if let Some(said) = under(name, &profile().refusing(&["perf_event_open"], errno)) {
+                let (notice, reason) = said.notice;
+                assert_eq!(notice, "thread states", "{reason}");
+                assert!(reason.starts_with("perf events are refused: "), "{reason}");
+                return;
+            }
+        }
+    }
+
+    /// By the system, or by a sandbox around this test.
+    fn perf_events_are_refused() -> bool {
+        let by_perf_events = overlapped::CompletionPort::<(), ()>::builder()
+            .notice_blocked(overlapped::Notice::PerfEvents);
+        by_perf_events.build().is_err()
     }
 
     #[test]

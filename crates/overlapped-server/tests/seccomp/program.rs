@@ -15,8 +15,16 @@ type Port = CompletionPort<(), ()>;
 
 const WATCHDOG: Duration = Duration::from_secs(60);
 
-/// Runs it, with a file at `path`; who performed operations with files, and why.
-pub fn run(path: &Path) -> (&'static str, String) {
+/// What the library used, and why.
+pub struct Said {
+    /// For operations with files.
+    pub files: (&'static str, String),
+    /// To notice blocked workers.
+    pub notice: (&'static str, String),
+}
+
+/// Runs it, with a file at `path`.
+pub fn run(path: &Path) -> Said {
     let builder: Builder<(), ()> = CompletionPort::builder();
     let port = builder.concurrency(1).build().unwrap();
     streams(&port);
@@ -25,10 +33,14 @@ pub fn run(path: &Path) -> (&'static str, String) {
     descriptors(&port);
     timers(&port);
     threads(&port);
+    unmarked(&port);
     let file = files(&port, path);
     transmit(&port, &file);
-    let stats = port.stats().files;
-    (stats.engine, stats.reason.into_owned())
+    let stats = port.stats();
+    Said {
+        files: (stats.files.engine, stats.files.reason.into_owned()),
+        notice: (stats.notice, stats.notice_reason.into_owned()),
+    }
 }
 
 /// Gets so many packets, which must all be successes.
@@ -156,6 +168,31 @@ fn threads(port: &Port) {
             });
         }
         for _ in 0..3 {
+            port.post(room(), 0).unwrap();
+        }
+    });
+}
+
+/// One blocks and does not say so, until another one has its place.
+fn unmarked(port: &Port) {
+    let (open, gate) = std::sync::mpsc::channel::<()>();
+    let (open, gate) = (
+        &std::sync::Mutex::new(Some(open)),
+        std::sync::Mutex::new(gate),
+    );
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                get(port, 1);
+                // The first one waits for the second, which ends its wait.
+                if let Ok(gate) = gate.try_lock() {
+                    let _ = gate.recv();
+                } else {
+                    open.lock().unwrap().take();
+                }
+            });
+        }
+        for _ in 0..2 {
             port.post(room(), 0).unwrap();
         }
     });

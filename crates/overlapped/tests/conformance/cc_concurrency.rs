@@ -1,13 +1,14 @@
 //! Chapter 3: the concurrency value and the order of the waiting threads.
 //!
 //! Each worker is a thread that does what it is told, so that who waits and who is active is known
-//! at every step.
+//! at every step. A worker that has nothing to do is out, for all that the port knows here; what it
+//! knows of blocked threads is in `cc_blocked.rs`.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use overlapped::{CompletionPort, GetError, WakePolicy};
+use overlapped::{CompletionPort, GetError, Notice, WakePolicy};
 
 use crate::world::{Port, System, WATCHDOG, World, text, until};
 
@@ -91,6 +92,7 @@ fn port(concurrency: usize, policy: WakePolicy) -> Port {
         CompletionPort::builder()
             .concurrency(concurrency)
             .wake_policy(policy)
+            .notice_blocked(Notice::Nothing)
             .rescue_after(None),
     )
 }
@@ -366,6 +368,7 @@ fn a_worker_that_never_comes_back_is_rescued() {
             CompletionPort::builder()
                 .concurrency(1)
                 .wake_policy(policy)
+                .notice_blocked(Notice::Nothing)
                 .rescue_after(Some(Duration::from_millis(1))),
         );
         let (a, b) = (Worker::new(&port), Worker::new(&port));

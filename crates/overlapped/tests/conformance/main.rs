@@ -15,6 +15,8 @@ mod wine;
 mod world;
 
 mod ax_accept;
+#[cfg(target_os = "linux")]
+mod cc_blocked;
 mod cc_concurrency;
 mod ce_connect;
 mod cx_cancel_close;

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::{Duration, Instant};
 
-use overlapped::{Builder, CompletionPort, Endpoint, Engine, Operation, Packet, Socket};
+use overlapped::{Builder, CompletionPort, Endpoint, Engine, Notice, Operation, Packet, Socket};
 
 /// Long enough that only a hang reaches it.
 pub const WATCHDOG: Duration = Duration::from_secs(60);
@@ -40,8 +40,10 @@ pub trait World {
     /// An address where nobody listens.
     fn nobody(&self) -> SocketAddr;
 
+    /// A port on which whoever has come out counts until it comes back, whatever it does.
     fn port(&self) -> Port {
-        self.build(CompletionPort::builder().concurrency(1).rescue_after(None))
+        let builder = CompletionPort::builder().concurrency(1);
+        self.build(builder.notice_blocked(Notice::Nothing).rescue_after(None))
     }
 
     /// A port with one associated connection under `key`.

@@ -311,6 +311,8 @@ impl Port {
         Stats {
             engine: "iocp",
             engine_reason: "it is the system's own".into(),
+            notice: "the kernel",
+            notice_reason: "it is the kernel's own port".into(),
             sockets: inner.sockets.count(),
             timers: inner.clock.timers.len(),
             files: crate::FileStats {

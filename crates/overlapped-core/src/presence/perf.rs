@@ -1,0 +1,163 @@
+//! Perf events: the kernel's records of when the thread was switched in and out.
+//!
+//! The event counts nothing (a "dummy" software event); it is there for the records that come with
+//! it. They go into a ring of one page that is mapped read-only, so the kernel overwrites the
+//! oldest and needs nobody to read it. The page before it says up to where it has written.
+
+use std::io;
+use std::mem::size_of;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
+use std::sync::atomic::{Ordering::Acquire, fence};
+
+use overlapped_queue::Presence;
+
+use crate::port::fork::Generation;
+
+/// `perf_event_attr`, as long as it was at first; the kernel takes the rest for zero.
+#[repr(C)]
+#[derive(Default)]
+struct Attributes {
+    kind: u32,
+    size: u32,
+    config: u64,
+    sample_period: u64,
+    sample_type: u64,
+    read_format: u64,
+    flags: u64,
+    wakeup_events: u32,
+    bp_type: u32,
+    bp_addr: u64,
+}
+
+const TYPE_SOFTWARE: u32 = 1;
+const COUNT_SW_DUMMY: u64 = 9;
+/// Without these, `kernel.perf_event_paranoid` of 2, the default, refuses the unprivileged.
+const EXCLUDE_KERNEL: u64 = 1 << 5;
+const EXCLUDE_HYPERVISOR: u64 = 1 << 6;
+const CONTEXT_SWITCH: u64 = 1 << 26;
+const FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;
+
+/// Where `perf_event_mmap_page` has `data_head`.
+const DATA_HEAD: usize = 1024;
+
+/// A record of a switch is a header and nothing else.
+const RECORD: usize = 8;
+const RECORD_SWITCH: u32 = 14;
+const SWITCH_OUT: u16 = 1 << 13;
+const SWITCH_OUT_PREEMPT: u16 = 1 << 14;
+
+/// The records of one thread's switches.
+pub(super) struct Records {
+    pages: NonNull<u8>,
+    page: usize,
+    /// A forked child does not have the pages, or has something else in their place.
+    process: Generation,
+    /// Held for as long as the records are to be written.
+    _event: OwnedFd,
+}
+
+// SAFETY: the pages are only read, and belong to the process, not to a thread.
+unsafe impl Send for Records {}
+
+impl Records {
+    pub(super) fn of_this_thread() -> io::Result<Self> {
+        let attributes = Attributes {
+            kind: TYPE_SOFTWARE,
+            size: size_of::<Attributes>() as u32,
+            config: COUNT_SW_DUMMY,
+            flags: CONTEXT_SWITCH | EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR,
+            ..Attributes::default()
+        };
+        let (this_thread, any_processor, no_group): (libc::pid_t, libc::c_int, libc::c_int) =
+            (0, -1, -1);
+        // SAFETY: the attributes are as long as they say and live through the call, which returns
+        // a new descriptor or an error.
+        let event = unsafe {
+            let fd = libc::syscall(
+                libc::SYS_perf_event_open,
+                &raw const attributes,
+                this_thread,
+                any_processor,
+                no_group,
+                FLAG_FD_CLOEXEC,
+            );
+            if fd < 0 {
+                return Err(io::Error::last_os_error());
+            }
+            OwnedFd::from_raw_fd(fd as libc::c_int)
+        };
+        let page = rustix::param::page_size();
+        // SAFETY: a new mapping at an address of the kernel's choice.
+        let pages = unsafe {
+            let pages = libc::mmap(
+                std::ptr::null_mut(),
+                2 * page,
+                libc::PROT_READ,
+                libc::MAP_SHARED,
+                event.as_raw_fd(),
+                0,
+            );
+            if pages == libc::MAP_FAILED {
+                return Err(io::Error::last_os_error());
+            }
+            NonNull::new(pages.cast()).expect("a mapping is not at 0")
+        };
+        Ok(Records {
+            pages,
+            page,
+            process: Generation::current(),
+            _event: event,
+        })
+    }
+
+    /// What is in the mapping now; what is read afterwards was written no earlier.
+    fn word(&self, offset: usize) -> u64 {
+        assert!(offset.is_multiple_of(8) && offset < 2 * self.page);
+        // SAFETY: aligned and within the mapping, which lives as long as `self`. It is no memory of
+        // the language's: the kernel writes there, hence volatile.
+        let word = unsafe {
+            self.pages
+                .as_ptr()
+                .add(offset)
+                .cast::<u64>()
+                .read_volatile()
+        };
+        fence(Acquire);
+        word
+    }
+
+    /// How many bytes of records there have been.
+    fn head(&self) -> u64 {
+        self.word(DATA_HEAD)
+    }
+}
+
+impl Presence for Records {
+    fn wait(&self) -> Option<u64> {
+        if self.process.is_over() {
+            return None;
+        }
+        let head = self.head();
+        // A page's size is a power of two.
+        let last = (head as usize).wrapping_sub(RECORD) & (self.page - 1);
+        let [kind @ .., m0, m1, s0, s1] = self.word(self.page + last).to_ne_bytes();
+        let (kind, misc) = (u32::from_ne_bytes(kind), u16::from_ne_bytes([m0, m1]));
+        let size = u16::from_ne_bytes([s0, s1]);
+        let blocked = kind == RECORD_SWITCH
+            && usize::from(size) == RECORD
+            && misc & (SWITCH_OUT | SWITCH_OUT_PREEMPT) == SWITCH_OUT;
+        // One that has been written meanwhile is of a switch: it ran.
+        (blocked && self.head() == head).then_some(head)
+    }
+}
+
+impl Drop for Records {
+    fn drop(&mut self) {
+        if self.process.is_over() {
+            return;
+        }
+        // SAFETY: mapped by this process, and nobody has a reference into it any more.
+        unsafe { libc::munmap(self.pages.as_ptr().cast(), 2 * self.page) };
+    }
+}

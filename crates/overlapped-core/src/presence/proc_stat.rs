@@ -1,0 +1,69 @@
+//! Thread states: `/proc/thread-self/stat` has the state as a letter.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+
+use overlapped_queue::Presence;
+
+/// A thread's state, to be read by any thread of the process.
+pub(super) struct State {
+    stat: File,
+    /// How long it has run; without it one wait cannot be told from the next.
+    ran: Option<File>,
+}
+
+impl State {
+    pub(super) fn of_this_thread() -> io::Result<Self> {
+        let state = State {
+            stat: File::open("/proc/thread-self/stat")?,
+            ran: File::open("/proc/thread-self/schedstat").ok(),
+        };
+        match state.letter() {
+            // It is reading.
+            Some(b'R') => Ok(state),
+            other => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                format!("/proc/thread-self/stat says that a running thread is in state {other:?}"),
+            )),
+        }
+    }
+
+    fn letter(&self) -> Option<u8> {
+        // "17 (name) S 1 ...": the name may have anything in it, the rest are numbers.
+        let mut line = [0; 512];
+        let length = self.stat.read_at(&mut line, 0).ok()?;
+        let name_ends = line[..length].iter().rposition(|&byte| byte == b')')?;
+        line[..length].get(name_ends + 2).copied()
+    }
+
+    /// Nanoseconds on a processor: they do not change during a wait, and do between two.
+    fn ran(&self) -> Option<u64> {
+        let mut line = [0; 64];
+        let length = self.ran.as_ref()?.read_at(&mut line, 0).ok()?;
+        let digits = line[..length].split(|&byte| byte == b' ').next()?;
+        std::str::from_utf8(digits).ok()?.parse().ok()
+    }
+}
+
+impl Presence for State {
+    fn wait(&self) -> Option<u64> {
+        match self.letter()? {
+            // Sleeping, in an uninterruptible sleep, stopped, or traced.
+            b'S' | b'D' | b'T' | b't' => Some(self.ran().unwrap_or(0)),
+            _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_with_brackets_is_a_name() {
+        let thread = std::thread::Builder::new().name("a) S (b) D".into());
+        let state = thread.spawn(|| State::of_this_thread().map(|state| state.letter()));
+        assert_eq!(state.unwrap().join().unwrap().unwrap(), Some(b'R'));
+    }
+}
