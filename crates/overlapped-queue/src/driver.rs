@@ -18,7 +18,11 @@ struct Guarded<F: Fifo> {
     state: State<F>,
     /// By worker.
     parkers: Vec<Option<Arc<Parker>>>,
+    keeper: Option<Keeper>,
 }
+
+/// What is called when the queue is deserted.
+type Keeper = std::sync::Arc<dyn Fn() + Send + Sync>;
 
 /// A thread's membership in a queue (CC-3). The thread that made it is the one that uses it, and
 /// dropping it is what the queue takes for that thread's end or departure (CC-10).
@@ -50,6 +54,7 @@ impl<F: Fifo> Queue<F> {
         let guarded = Guarded {
             state: State::new(config),
             parkers: Vec::new(),
+            keeper: None,
         };
         Queue {
             shared: Arc::new(Shared {
@@ -264,6 +269,24 @@ impl<F: Fifo> Queue<F> {
         self.lock().state.is_closed()
     }
 
+    /// Says who is told, from now on, each time the queue becomes *deserted*: all bound threads are
+    /// outside, so that nobody would notice what comes. For whoever can send another thread. It is
+    /// called by the thread that went out last, with no lock held; nothing is told before
+    /// [`keep_vigil`](Queue::keep_vigil).
+    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) {
+        self.lock().keeper = Some(std::sync::Arc::new(keeper));
+    }
+
+    /// Whether the keeper is to be told. It is not told of what is so already: look afterwards.
+    pub fn keep_vigil(&self, keep: bool) {
+        self.lock().state.keep_vigil(keep);
+    }
+
+    /// Whether all bound threads are outside, and the queue is open.
+    pub fn is_deserted(&self) -> bool {
+        self.lock().state.is_deserted()
+    }
+
     /// A snapshot of the counts.
     pub fn stats(&self) -> Stats {
         self.lock().state.stats()
@@ -337,14 +360,19 @@ impl<F: Fifo> Unlocker<'_, F> {
         let whom: smallvec::SmallVec<[Option<Arc<Parker>>; 4]> = wakes
             .iter()
             .map(|wake| match wake {
-                Wake::Leader => None,
+                Wake::Leader | Wake::Keeper => None,
                 Wake::Follower(id) => self.guard.parkers[*id].clone(),
             })
             .collect();
+        let keeper = wakes
+            .contains(&Wake::Keeper)
+            .then(|| self.guard.keeper.clone())
+            .flatten();
         drop(self.guard);
         for (wake, parker) in wakes.iter().zip(whom) {
             match (wake, parker) {
                 (Wake::Leader, _) => interrupt(),
+                (Wake::Keeper, _) => keeper.iter().for_each(|keeper| keeper()),
                 (Wake::Follower(_), Some(parker)) => parker.unpark(),
                 (Wake::Follower(_), None) => {}
             }

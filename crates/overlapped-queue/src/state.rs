@@ -32,6 +32,8 @@ pub(crate) enum Wake {
     Follower(WorkerId),
     /// The leader, in the engine.
     Leader,
+    /// Whoever wants to know that the queue is deserted.
+    Keeper,
 }
 
 /// Most critical sections wake nobody, nearly all others one.
@@ -48,6 +50,16 @@ enum Standing {
     Released,
     /// In `get`.
     Inside,
+}
+
+/// Whether somebody wants to know when the queue is deserted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vigil {
+    Off,
+    /// Tell as soon as it is.
+    Armed,
+    /// It was told, and nobody has stayed inside since.
+    Told,
 }
 
 /// What another thread left for a waiting one.
@@ -129,6 +141,7 @@ pub(crate) struct State<F: Fifo> {
     watcher: Option<WorkerId>,
     /// Somebody was told to look and has not looked yet.
     look_under_way: bool,
+    vigil: Vigil,
     closed: bool,
 
     /// The last time that anybody read; good enough for decisions that span milliseconds.
@@ -170,6 +183,7 @@ impl<F: Fifo> State<F> {
             leader: None,
             watcher: None,
             look_under_way: false,
+            vigil: Vigil::Off,
             closed: false,
             clock: 0,
             interval: TICK_MIN,
@@ -372,6 +386,7 @@ impl<F: Fifo> State<F> {
 
     fn lead(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
         self.measure_batch(me);
+        self.rearm_vigil();
         self.leader = Some(me);
         if !self.packets.is_empty() || call.expired(self.clock) {
             return Next::Lead {
@@ -389,6 +404,7 @@ impl<F: Fifo> State<F> {
     }
 
     fn sleep(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
+        self.rearm_vigil();
         self.stack.push(me);
         let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
         if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
@@ -523,7 +539,37 @@ impl<F: Fifo> State<F> {
     fn settle(&mut self, urgent: bool, wakes: &mut Wakes) {
         if !self.closed && !self.stack.is_empty() {
             self.settle_waiters(urgent, wakes);
+        } else if self.vigil == Vigil::Armed {
+            self.tell_keeper(wakes);
         }
+    }
+
+    #[cold]
+    fn tell_keeper(&mut self, wakes: &mut Wakes) {
+        if self.is_deserted() {
+            self.vigil = Vigil::Told;
+            wakes.push(Wake::Keeper);
+        }
+    }
+
+    /// Whether all bound threads are outside, so that nobody would notice what comes. One that has
+    /// bound itself is about to come in.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let is_out =
+            |worker: &Worker<_>| matches!(worker.standing, Standing::Active | Standing::Released);
+        !self.closed && self.workers.iter().flatten().all(is_out)
+    }
+
+    /// Somebody stays inside.
+    fn rearm_vigil(&mut self) {
+        if self.vigil == Vigil::Told {
+            self.vigil = Vigil::Armed;
+        }
+    }
+
+    /// From now on the keeper is told, or is not, each time the queue becomes deserted.
+    pub(crate) fn keep_vigil(&mut self, keep: bool) {
+        self.vigil = if keep { Vigil::Armed } else { Vigil::Off };
     }
 
     fn settle_waiters(&mut self, urgent: bool, wakes: &mut Wakes) {

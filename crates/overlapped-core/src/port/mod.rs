@@ -288,6 +288,23 @@ impl Port {
         self.inner.is_closed()
     }
 
+    /// Says who is told, from now on, each time the port becomes *deserted*: all of its threads are
+    /// outside, so that nobody would notice what comes. Nothing is told before
+    /// [`keep_vigil`](Port::keep_vigil).
+    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) {
+        self.inner.queue.set_keeper(keeper);
+    }
+
+    /// Whether the keeper is to be told. It is not told of what is so already: look afterwards.
+    pub fn keep_vigil(&self, keep: bool) {
+        self.inner.queue.keep_vigil(keep);
+    }
+
+    /// Whether all of the port's threads are outside, and it is open.
+    pub fn is_deserted(&self) -> bool {
+        self.inner.queue.is_deserted()
+    }
+
     /// A snapshot of the counts.
     pub fn stats(&self) -> Stats {
         Stats {
