@@ -272,9 +272,14 @@ impl<F: Fifo> Queue<F> {
     /// Says who is told, from now on, each time the queue becomes *deserted*: all bound threads are
     /// outside, so that nobody would notice what comes. For whoever can send another thread. It is
     /// called by the thread that went out last, with no lock held; nothing is told before
-    /// [`keep_vigil`](Queue::keep_vigil).
-    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) {
-        self.lock().keeper = Some(std::sync::Arc::new(keeper));
+    /// [`keep_vigil`](Queue::keep_vigil). `false` if somebody is already.
+    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) -> bool {
+        let mut guarded = self.lock();
+        let first = guarded.keeper.is_none();
+        if first {
+            guarded.keeper = Some(std::sync::Arc::new(keeper));
+        }
+        first
     }
 
     /// Whether the keeper is to be told. It is not told of what is so already: look afterwards.

@@ -87,6 +87,7 @@ mod operation;
 mod packet;
 mod port;
 mod socket;
+mod workers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -108,6 +109,9 @@ pub use overlapped_core::{Interest, OpenOptions, Ready};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort};
 pub use socket::{Socket, Started};
+pub use workers::{
+    Away, Doing, PanicPolicy, SystemCall, Workers, WorkersBuilder, WorkersError, WorkersStats,
+};
 
 /// Makes a stream socket that can be associated and then connected to addresses of the family of
 /// `to`.

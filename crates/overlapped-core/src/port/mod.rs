@@ -290,9 +290,9 @@ impl Port {
 
     /// Says who is told, from now on, each time the port becomes *deserted*: all of its threads are
     /// outside, so that nobody would notice what comes. Nothing is told before
-    /// [`keep_vigil`](Port::keep_vigil).
-    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) {
-        self.inner.queue.set_keeper(keeper);
+    /// [`keep_vigil`](Port::keep_vigil). `false` if somebody is already.
+    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) -> bool {
+        self.inner.queue.set_keeper(keeper)
     }
 
     /// Whether the keeper is to be told. It is not told of what is so already: look afterwards.
