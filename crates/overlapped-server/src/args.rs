@@ -156,10 +156,11 @@ pub struct ServeArgs {
     )]
     pub concurrency: usize,
 
-    /// How many threads wait, at each port [default: twice the concurrency]
+    /// How many threads there may be, at each port [default: twice the concurrency]
     ///
-    /// Those beyond the concurrency value replace threads that block. This server's hardly ever
-    /// do, so one spare thread for each active one is plenty; spare threads sleep and cost nothing.
+    /// Those beyond the concurrency value replace threads that block. One of them waits in reserve,
+    /// and sleeps; the others are started when it is used, and end when they are not. This server's
+    /// hardly ever block, so one for each active one is plenty.
     #[arg(long, value_name = "N", value_parser = some, allow_negative_numbers = true)]
     pub workers: Option<usize>,
 

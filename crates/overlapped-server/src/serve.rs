@@ -3,14 +3,15 @@
 //! ```text
 //! main      ticks once a second; ends the server when told to
 //! signals   tells main of the first signal, ends the process at the second
-//! worker    gets packets and has the server handle them; several at each port
+//! worker    has the server handle packets; a pool of them at each port
 //! output    writes standard output (print mode only)
 //! log       writes standard error
 //! ```
 //!
-//! A worker never blocks, so a port's concurrency value alone would do for their number; see
-//! `--workers`.
+//! A worker hardly ever blocks, so a port's concurrency value and one in reserve would do for their
+//! number; see `--workers`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -19,7 +20,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use overlapped::{CompletionPort, Engine, GetError};
+use overlapped::{CompletionPort, Engine, Workers};
 
 use crate::args::ServeArgs;
 use crate::connection::ServerPort;
@@ -44,8 +45,8 @@ enum Message {
     Signal(i32),
     /// Standard output cannot be written.
     Output(io::Error),
-    /// A worker ended though nobody asked it to.
-    Worker(String),
+    /// The workers of this port have ended though nobody asked them to.
+    Workers(usize),
 }
 
 /// Serves until a signal comes or something fails.
@@ -111,7 +112,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         log: log.clone(),
         began: Instant::now(),
         ports: Vec::new(),
-        workers: Vec::new(),
+        workers: BTreeMap::new(),
         output: None,
     };
     if mode == Mode::Print {
@@ -132,7 +133,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         ports: args.ports,
         descriptors,
     });
-    process.start_workers(workers, &sender)?;
+    process.start_workers(concurrency, workers, &sender)?;
     Ok(process.keep_house(&messages))
 }
 
@@ -153,7 +154,8 @@ struct Process {
     log: Arc<dyn Log>,
     began: Instant,
     ports: Vec<ServerPort>,
-    workers: Vec<JoinHandle<()>>,
+    /// By port.
+    workers: BTreeMap<usize, Workers>,
     output: Option<JoinHandle<()>>,
 }
 
@@ -188,19 +190,34 @@ impl Process {
         Ok(())
     }
 
-    fn start_workers(&mut self, each: usize, sender: &Sender<Message>) -> Result<(), String> {
-        for port in &self.ports {
-            for _ in 0..each {
-                let (port, server, sender) = (port.clone(), self.server.clone(), sender.clone());
-                let name = format!("worker {}", self.workers.len());
-                self.workers.push(thread(&name, move || {
-                    let mut end = End {
-                        sender,
-                        why: Some("it panicked".to_owned()),
-                    };
-                    end.why = work(&port, &server);
-                })?);
-            }
+    fn start_workers(
+        &mut self,
+        concurrency: usize,
+        most: usize,
+        sender: &Sender<Message>,
+    ) -> Result<(), String> {
+        for (index, port) in self.ports.iter().enumerate() {
+            let (server, sender) = (self.server.clone(), sender.clone());
+            // Linux shows 15 bytes.
+            let name = match self.ports.len() {
+                1 => "worker".to_owned(),
+                _ => format!("p{index} worker"),
+            };
+            let workers = port
+                .workers(move |packet, port| server.handle(port, packet))
+                .min(most.min(concurrency + 1))
+                .max(most)
+                .name(name)
+                .on_end(move || {
+                    let _ = sender.send(Message::Workers(index));
+                })
+                .start()
+                .map_err(|error| {
+                    format!(
+                        "cannot start the worker threads: {error}; use fewer --workers or --ports"
+                    )
+                })?;
+            self.workers.insert(index, workers);
         }
         Ok(())
     }
@@ -211,7 +228,7 @@ impl Process {
                 Ok(message) => break message,
                 Err(RecvTimeoutError::Timeout) => self.server.tick(self.began.elapsed()),
                 Err(RecvTimeoutError::Disconnected) => {
-                    break Message::Worker("all workers are gone".to_owned());
+                    break Message::Workers(0);
                 }
             }
         };
@@ -238,7 +255,7 @@ impl Process {
     }
 
     /// Lets the connections finish, for as long as that may take.
-    fn drain(&self, messages: &Receiver<Message>) -> Result<(), String> {
+    fn drain(&mut self, messages: &Receiver<Message>) -> Result<(), String> {
         let deadline = Instant::now() + DRAIN;
         self.server.drain(self.began.elapsed());
         while self.server.connections() > 0 {
@@ -264,7 +281,7 @@ impl Process {
         Err("the reader of standard output did not take all that was received".to_owned())
     }
 
-    fn explain(&self, message: Message) -> String {
+    fn explain(&mut self, message: Message) -> String {
         match message {
             Message::Signal(signal) => format!("ended by {}", signals::name(signal)),
             Message::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -273,7 +290,10 @@ impl Process {
                     .to_owned()
             }
             Message::Output(error) => format!("cannot write to standard output: {error}"),
-            Message::Worker(why) => format!("a worker ended: {why}"),
+            Message::Workers(index) => match self.workers.remove(&index).map(Workers::join) {
+                Some(Err(error)) => format!("the workers ended: {error}"),
+                _ => "the workers ended".to_owned(),
+            },
         }
     }
 
@@ -283,41 +303,15 @@ impl Process {
         for port in &self.ports {
             port.close();
         }
-        for worker in self.workers.drain(..) {
-            // One that panicked has been reported.
-            let _ = worker.join();
+        for (_, workers) in std::mem::take(&mut self.workers) {
+            // A panic has been reported.
+            let _ = workers.join();
         }
         self.writer.finish();
         if self.writer.unwritten() == 0
             && let Some(output) = self.output.take()
         {
             let _ = output.join();
-        }
-    }
-}
-
-/// Tells main that a worker has ended, also by a panic, unless it was meant to.
-struct End {
-    sender: Sender<Message>,
-    why: Option<String>,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        if let Some(why) = self.why.take() {
-            let _ = self.sender.send(Message::Worker(why));
-        }
-    }
-}
-
-/// What a worker does: steps 4 and 5. Returns why it could not go on, or nothing if the port was
-/// closed.
-fn work(port: &ServerPort, server: &Server) -> Option<String> {
-    loop {
-        match port.get() {
-            Ok(packet) => server.handle(port, packet),
-            Err(GetError::Closed) => return None,
-            Err(error) => return Some(error.to_string()),
         }
     }
 }
