@@ -110,6 +110,7 @@ impl<F: Fifo> Queue<F> {
         let mut wakes = Wakes::new();
         let mut guarded = self.lock();
         let refused = guarded.state.push(packet, self.worker(from), &mut wakes);
+        guarded.clock_arrivals(engine);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
         refused.map_or(Ok(()), Err)
     }
@@ -125,6 +126,7 @@ impl<F: Fifo> Queue<F> {
         guarded
             .state
             .push_all(packets, self.worker(from), &mut wakes);
+        guarded.clock_arrivals(engine);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
     }
 
@@ -155,6 +157,7 @@ impl<F: Fifo> Queue<F> {
         let mut wakes = Wakes::new();
         let mut guarded = self.lock();
         if let Some(packet) = guarded.state.take_at_once(me.id, &mut wakes) {
+            guarded.clock_leave(me.id, engine);
             guarded.unlock_and_wake(wakes, || engine.interrupt());
             return Ok(packet);
         }
@@ -181,6 +184,7 @@ impl<F: Fifo> Queue<F> {
         loop {
             match next {
                 Next::Take(packet) => {
+                    guarded.clock_leave(me.id, engine);
                     guarded.unlock_and_wake(wakes, || engine.interrupt());
                     *deadline = call.deadline;
                     return Ok(packet);
@@ -230,7 +234,7 @@ impl<F: Fifo> Queue<F> {
     }
 
     /// Takes up to `most` packets that are queued now, for a thread that has just got one (GX-1).
-    pub fn take_more(&self, me: &Binding<F>, most: usize, into: &mut F) {
+    pub fn take_more(&self, engine: &impl Engine<F>, me: &Binding<F>, most: usize, into: &mut F) {
         let mut guarded = self.lock();
         for _ in 0..most {
             let Some(packet) = guarded.state.take_more(me.id) else {
@@ -238,6 +242,7 @@ impl<F: Fifo> Queue<F> {
             };
             into.push(packet);
         }
+        guarded.clock_leave(me.id, engine);
     }
 
     /// The bound thread gives up its place because it is about to block (CC-8). `true` if it had
@@ -343,6 +348,24 @@ impl<F: Fifo> Drop for Binding<F> {
         guarded.state.unbind(self.id, &mut wakes);
         guarded.parkers[self.id] = None;
         guarded.unlock_and_wake(wakes, || (self.interrupt)());
+    }
+}
+
+impl<F: Fifo> Guarded<F> {
+    /// For packets that have just arrived, if their waits are measured.
+    #[inline]
+    fn clock_arrivals(&mut self, engine: &impl Engine<F>) {
+        if self.state.waits.wants_clock() {
+            self.state.waits.read(engine.now());
+        }
+    }
+
+    /// For a worker that leaves with a packet, if its wait is measured.
+    #[inline]
+    fn clock_leave(&mut self, me: WorkerId, engine: &impl Engine<F>) {
+        if self.state.waits.wants_leave() {
+            self.state.waits.left(me, || engine.now());
+        }
     }
 }
 

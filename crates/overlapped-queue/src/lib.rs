@@ -71,6 +71,7 @@ mod policy;
 mod state;
 mod stats;
 mod sync;
+mod waits;
 
 pub use driver::{Binding, Member, Queue};
 pub use engine::Engine;
@@ -78,6 +79,7 @@ pub use fifo::Fifo;
 pub use policy::{BACKLOG, Config, QUIET, TICK_MAX, TICK_MIN, WakePolicy};
 pub use state::Deadline;
 pub use stats::Stats;
+pub use waits::WaitHistogram;
 
 /// Why [`Queue::get`] came back without a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::policy::{BACKLOG, HARVEST_AFTER, HARVEST_EVERY, QUIET, TICK_MAX, TICK_MIN};
+use crate::waits::Waits;
 use crate::{Config, Fifo, Stats, WakePolicy};
 
 /// A bound thread's place in [`State::workers`].
@@ -159,6 +160,7 @@ pub(crate) struct State<F: Fifo> {
     /// After how many packets taken in a row the engine is looked into again.
     harvest_every: u32,
 
+    pub(crate) waits: Waits,
     arrived: u64,
     taken: u64,
     handed_over: u64,
@@ -194,6 +196,7 @@ impl<F: Fifo> State<F> {
             handler_ns: 0,
             taken_since_harvest: 0,
             harvest_every: HARVEST_EVERY,
+            waits: Waits::new(),
             arrived: 0,
             taken: 0,
             handed_over: 0,
@@ -243,6 +246,7 @@ impl<F: Fifo> State<F> {
             self.watcher = None;
         }
         self.workers[me] = None;
+        self.waits.forget(me);
         self.settle(true, wakes);
     }
 
@@ -304,6 +308,7 @@ impl<F: Fifo> State<F> {
             return Some(packet);
         }
         self.arrived += 1;
+        self.waits.arrived(self.arrived);
         self.packets.push(packet);
         self.settle(!self.is_active(from), wakes);
         None
@@ -315,6 +320,7 @@ impl<F: Fifo> State<F> {
             return;
         }
         self.arrived += packets.len() as u64;
+        self.waits.arrived(self.arrived);
         self.packets.append(packets);
         self.settle(!self.is_active(from), wakes);
     }
@@ -444,6 +450,10 @@ impl<F: Fifo> State<F> {
         let found = harvest.len();
         if !self.closed {
             self.arrived += found as u64;
+            self.waits.arrived(self.arrived);
+            if self.waits.wants_clock() {
+                self.waits.read(now);
+            }
             self.packets.append(harvest);
         }
         self.leave_stack(me);
@@ -521,6 +531,7 @@ impl<F: Fifo> State<F> {
 
     fn count_taken(&mut self, me: WorkerId) {
         self.taken += 1;
+        self.waits.taken(self.taken, me);
         self.quiet = false;
         self.taken_since_harvest = self.taken_since_harvest.saturating_add(1);
         self.worker(me).batch_taken += 1;
@@ -802,6 +813,7 @@ impl<F: Fifo> State<F> {
             futile_wakes: self.futile_wakes,
             harvests: self.harvests,
             rescues: self.rescues,
+            waits: self.waits.histogram(),
         }
     }
 

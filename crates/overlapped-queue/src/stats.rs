@@ -1,3 +1,5 @@
+use crate::WaitHistogram;
+
 /// A snapshot of a queue's counts. All totals are since the queue was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -26,4 +28,6 @@ pub struct Stats {
     pub harvests: u64,
     /// Workers that were presumed blocked by the rescue release.
     pub rescues: u64,
+    /// How long packets waited, of a sample of them.
+    pub waits: WaitHistogram,
 }

@@ -6,6 +6,7 @@
 //! worker    has the server handle packets; a pool of them at each port
 //! output    writes standard output (print mode only)
 //! log       writes standard error
+//! control   answers `overlapped top`, with what it asks main for
 //! ```
 //!
 //! A worker hardly ever blocks, so a port's concurrency value and one in reserve would do for their
@@ -24,10 +25,14 @@ use overlapped::{CompletionPort, Engine, Workers};
 
 use crate::args::ServeArgs;
 use crate::connection::ServerPort;
+#[cfg(unix)]
+use crate::control::{self, Control};
 use crate::log::{Event, Log};
 use crate::logger::Logger;
 use crate::output::writer::Writer;
 use crate::server::{Mode, Server, Settings, TICK};
+#[cfg(unix)]
+use crate::snapshot;
 use crate::{limits, listen, signals};
 
 /// How long the end may take.
@@ -47,6 +52,9 @@ enum Message {
     Output(io::Error),
     /// The workers of this port have ended though nobody asked them to.
     Workers(usize),
+    /// Somebody wants to know what the server does.
+    #[cfg(unix)]
+    Look(Sender<String>),
 }
 
 /// Serves until a signal comes or something fails.
@@ -134,7 +142,36 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         descriptors,
     });
     process.start_workers(concurrency, workers, &sender)?;
+    #[cfg(unix)]
+    let _control = start_control(args, log, &sender)?;
     Ok(process.keep_house(&messages))
+}
+
+/// Makes the control socket; it is removed when the result is dropped.
+#[cfg(unix)]
+fn start_control(
+    args: &ServeArgs,
+    log: &Arc<dyn Log>,
+    sender: &Sender<Message>,
+) -> Result<Option<Control>, String> {
+    let sender = sender.clone();
+    let look = move || {
+        let (answer, snapshot) = channel();
+        sender.send(Message::Look(answer)).ok()?;
+        snapshot.recv_timeout(control::PATIENCE).ok()
+    };
+    match &args.control {
+        Some(path) if path.as_os_str() == "none" => Ok(None),
+        Some(path) => Control::start(path, look).map(Some),
+        None => {
+            // It serves without, too, where nothing can be written.
+            let started = control::usual_path().and_then(|path| Control::start(&path, look));
+            if let Err(why) = &started {
+                log.log(&Event::NoControl { why });
+            }
+            Ok(started.ok())
+        }
+    }
 }
 
 /// The concurrency value of each port.
@@ -225,6 +262,8 @@ impl Process {
     fn keep_house(mut self, messages: &Receiver<Message>) -> ExitCode {
         let reason = loop {
             match messages.recv_timeout(TICK) {
+                #[cfg(unix)]
+                Ok(Message::Look(answer)) => self.answer(&answer),
                 Ok(message) => break message,
                 Err(RecvTimeoutError::Timeout) => self.server.tick(self.began.elapsed()),
                 Err(RecvTimeoutError::Disconnected) => {
@@ -263,6 +302,8 @@ impl Process {
                 return self.cut_off();
             }
             match messages.recv_timeout(DRAIN_TICK) {
+                #[cfg(unix)]
+                Ok(Message::Look(answer)) => self.answer(&answer),
                 Ok(message) => return Err(self.explain(message)),
                 Err(_) => self.server.tick(self.began.elapsed()),
             }
@@ -290,11 +331,22 @@ impl Process {
                     .to_owned()
             }
             Message::Output(error) => format!("cannot write to standard output: {error}"),
+            #[cfg(unix)]
+            Message::Look(_) => unreachable!("it is answered"),
             Message::Workers(index) => match self.workers.remove(&index).map(Workers::join) {
                 Some(Err(error)) => format!("the workers ended: {error}"),
                 _ => "the workers ended".to_owned(),
             },
         }
+    }
+
+    #[cfg(unix)]
+    fn answer(&self, answer: &Sender<String>) {
+        let ports = self.ports.iter().enumerate();
+        let ports = ports.map(|(index, port)| (port, self.workers.get(&index)));
+        let snapshot = snapshot::take(&self.server, self.began.elapsed(), ports);
+        // Who asked may have given up.
+        let _ = answer.send(snapshot.to_string());
     }
 
     /// Ends the threads. The one that writes standard output is left to the end of the process if

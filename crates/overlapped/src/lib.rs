@@ -102,7 +102,7 @@ pub use operation::{Accepted, Operation, Refused};
 pub use overlapped_core::sim;
 pub use overlapped_core::{
     Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, PoolStats, PooledBuffer,
-    QueueStats, Stats, Status, WakePolicy,
+    QueueStats, Stats, Status, WaitHistogram, WakePolicy,
 };
 #[cfg(target_os = "linux")]
 pub use overlapped_core::{Interest, OpenOptions, Ready};

@@ -240,7 +240,7 @@ impl Port {
             into.push(inner.get(me, timeout)?);
             let mut taken = 1;
             let mut items = ItemList::default();
-            inner.queue.take_more(me, most - 1, &mut items);
+            inner.queue.take_more(inner, me, most - 1, &mut items);
             while let Some(item) = items.pop() {
                 if let Some(operation) = inner.resolve(item, me) {
                     into.push(operation);
@@ -303,6 +303,26 @@ impl Port {
     /// Whether all of the port's threads are outside, and it is open.
     pub fn is_deserted(&self) -> bool {
         self.inner.queue.is_deserted()
+    }
+
+    /// The operations that are under way, by kind. Visits all sockets, so that starting and ending an
+    /// operation need not count.
+    pub fn under_way(&self) -> Vec<(Kind, usize)> {
+        let mut counts: Vec<(Kind, usize)> = Vec::new();
+        let mut count = |kind, more| match counts.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += more,
+            None => counts.push((kind, more)),
+        };
+        for socket in self.inner.table.all() {
+            socket.visit(|operation| count(operation.kind(), 1));
+        }
+        self.inner.files.visit(|kind| count(kind, 1));
+        match self.inner.timers.operations() {
+            0 => {}
+            timers => count(Kind::Timer, timers),
+        }
+        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        counts
     }
 
     /// A snapshot of the counts.

@@ -289,6 +289,11 @@ impl Port {
         !self.inner.is_closed() && self.inner.waiting.load(SeqCst) == 0
     }
 
+    /// The operations that are under way, by kind: not known here yet.
+    pub fn under_way(&self) -> Vec<(crate::Kind, usize)> {
+        Vec::new()
+    }
+
     /// What is known: of the queue, the kernel tells only its length.
     pub fn stats(&self) -> Stats {
         let inner = &*self.inner;
