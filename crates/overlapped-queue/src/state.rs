@@ -580,7 +580,12 @@ impl<F: Fifo> State<F> {
 
     /// From now on the keeper is told, or is not, each time the queue becomes deserted.
     pub(crate) fn keep_vigil(&mut self, keep: bool) {
-        self.vigil = if keep { Vigil::Armed } else { Vigil::Off };
+        self.vigil = match (keep, self.vigil) {
+            (false, _) => Vigil::Off,
+            (true, Vigil::Off) => Vigil::Armed,
+            // Told once is enough, as long as nobody has stayed inside.
+            (true, vigil) => vigil,
+        };
     }
 
     fn settle_waiters(&mut self, urgent: bool, wakes: &mut Wakes) {
