@@ -18,7 +18,11 @@ struct Guarded<F: Fifo> {
     state: State<F>,
     /// By worker.
     parkers: Vec<Option<Arc<Parker>>>,
+    keeper: Option<Keeper>,
 }
+
+/// What is called when the queue is deserted.
+type Keeper = std::sync::Arc<dyn Fn() + Send + Sync>;
 
 /// A thread's membership in a queue (CC-3). The thread that made it is the one that uses it, and
 /// dropping it is what the queue takes for that thread's end or departure (CC-10).
@@ -50,6 +54,7 @@ impl<F: Fifo> Queue<F> {
         let guarded = Guarded {
             state: State::new(config),
             parkers: Vec::new(),
+            keeper: None,
         };
         Queue {
             shared: Arc::new(Shared {
@@ -110,6 +115,7 @@ impl<F: Fifo> Queue<F> {
         let refused = guarded
             .state
             .push(packet, from, || engine.now(), &mut wakes);
+        guarded.clock_arrivals(engine);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
         refused.map_or(Ok(()), Err)
     }
@@ -125,6 +131,7 @@ impl<F: Fifo> Queue<F> {
         guarded
             .state
             .push_all(packets, self.worker(from), || engine.now(), &mut wakes);
+        guarded.clock_arrivals(engine);
         guarded.unlock_and_wake(wakes, || engine.interrupt());
     }
 
@@ -158,6 +165,7 @@ impl<F: Fifo> Queue<F> {
             .state
             .take_at_once(me.id, || engine.now(), &mut wakes)
         {
+            guarded.clock_leave(me.id, engine);
             guarded.unlock_and_wake(wakes, || engine.interrupt());
             return Ok(packet);
         }
@@ -184,6 +192,7 @@ impl<F: Fifo> Queue<F> {
         loop {
             match next {
                 Next::Take(packet) => {
+                    guarded.clock_leave(me.id, engine);
                     guarded.unlock_and_wake(wakes, || engine.interrupt());
                     *deadline = call.deadline;
                     return Ok(packet);
@@ -233,7 +242,7 @@ impl<F: Fifo> Queue<F> {
     }
 
     /// Takes up to `most` packets that are queued now, for a thread that has just got one (GX-1).
-    pub fn take_more(&self, me: &Binding<F>, most: usize, into: &mut F) {
+    pub fn take_more(&self, engine: &impl Engine<F>, me: &Binding<F>, most: usize, into: &mut F) {
         let mut guarded = self.lock();
         for _ in 0..most {
             let Some(packet) = guarded.state.take_more(me.id) else {
@@ -241,6 +250,7 @@ impl<F: Fifo> Queue<F> {
             };
             into.push(packet);
         }
+        guarded.clock_leave(me.id, engine);
     }
 
     /// The bound thread gives up its place because it is about to block (CC-8). `true` if it had
@@ -270,6 +280,29 @@ impl<F: Fifo> Queue<F> {
     /// Whether the queue was closed.
     pub fn is_closed(&self) -> bool {
         self.lock().state.is_closed()
+    }
+
+    /// Says who is told, from now on, each time the queue becomes *deserted*: all bound threads are
+    /// outside, so that nobody would notice what comes. For whoever can send another thread. It is
+    /// called by the thread that went out last, with no lock held; nothing is told before
+    /// [`keep_vigil`](Queue::keep_vigil). `false` if somebody is already.
+    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) -> bool {
+        let mut guarded = self.lock();
+        let first = guarded.keeper.is_none();
+        if first {
+            guarded.keeper = Some(std::sync::Arc::new(keeper));
+        }
+        first
+    }
+
+    /// Whether the keeper is to be told. It is not told of what is so already: look afterwards.
+    pub fn keep_vigil(&self, keep: bool) {
+        self.lock().state.keep_vigil(keep);
+    }
+
+    /// Whether all bound threads are outside, and the queue is open.
+    pub fn is_deserted(&self) -> bool {
+        self.lock().state.is_deserted()
     }
 
     /// A snapshot of the counts.
@@ -327,6 +360,24 @@ impl<F: Fifo> Drop for Binding<F> {
     }
 }
 
+impl<F: Fifo> Guarded<F> {
+    /// For packets that have just arrived, if their waits are measured.
+    #[inline]
+    fn clock_arrivals(&mut self, engine: &impl Engine<F>) {
+        if self.state.waits.wants_clock() {
+            self.state.waits.read(engine.now());
+        }
+    }
+
+    /// For a worker that leaves with a packet, if its wait is measured.
+    #[inline]
+    fn clock_leave(&mut self, me: WorkerId, engine: &impl Engine<F>) {
+        if self.state.waits.wants_leave() {
+            self.state.waits.left(me, || engine.now());
+        }
+    }
+}
+
 /// The locked queue. Wakes happen after the lock is gone: a wake costs its waker as much as
 /// several requests, and the woken thread's first act is to lock.
 struct Unlocker<'a, F: Fifo> {
@@ -346,14 +397,19 @@ impl<F: Fifo> Unlocker<'_, F> {
         let whom: smallvec::SmallVec<[Option<Arc<Parker>>; 4]> = wakes
             .iter()
             .map(|wake| match wake {
-                Wake::Leader => None,
+                Wake::Leader | Wake::Keeper => None,
                 Wake::Follower(id) => self.guard.parkers[*id].clone(),
             })
             .collect();
+        let keeper = wakes
+            .contains(&Wake::Keeper)
+            .then(|| self.guard.keeper.clone())
+            .flatten();
         drop(self.guard);
         for (wake, parker) in wakes.iter().zip(whom) {
             match (wake, parker) {
                 (Wake::Leader, _) => interrupt(),
+                (Wake::Keeper, _) => keeper.iter().for_each(|keeper| keeper()),
                 (Wake::Follower(_), Some(parker)) => parker.unpark(),
                 (Wake::Follower(_), None) => {}
             }

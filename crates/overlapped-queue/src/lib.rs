@@ -90,6 +90,7 @@ mod presence;
 mod state;
 mod stats;
 mod sync;
+mod waits;
 
 pub use driver::{Binding, Member, Queue};
 pub use engine::Engine;
@@ -100,6 +101,7 @@ pub use policy::{
 pub use presence::Presence;
 pub use state::Deadline;
 pub use stats::Stats;
+pub use waits::WaitHistogram;
 
 /// Why [`Queue::get`] came back without a packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

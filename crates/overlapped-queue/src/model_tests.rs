@@ -113,6 +113,8 @@ struct Rig {
     pending: Vec<Wake>,
     next_packet: u32,
     got: Vec<(usize, u32)>,
+    /// How often the keeper was told.
+    told: usize,
 }
 
 impl Rig {
@@ -132,6 +134,7 @@ impl Rig {
             pending: Vec::new(),
             next_packet: 0,
             got: Vec::new(),
+            told: 0,
         }
     }
 
@@ -287,6 +290,7 @@ impl Rig {
                     self.wake(leader);
                 }
             }
+            Wake::Keeper => self.told += 1,
             Wake::Follower(id) => {
                 if let Some(thread) = self.thread_of(id) {
                     self.wake(thread);
@@ -558,6 +562,8 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
             true => Rig::observed(config, threads),
             false => Rig::new(config, threads),
         };
+        rig.state.keep_vigil(true);
+        let mut told_before = 0;
         for _ in 0..300 {
             let thread = random.below(threads);
             match (random.below(16), &rig.threads[thread]) {
@@ -608,6 +614,19 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
                     stats.active <= limit + beyond,
                     "{stats:?}, {beyond} came back"
                 );
+            }
+            // The keeper hears of each time that nobody is left inside.
+            let told = rig.told
+                + rig
+                    .pending
+                    .iter()
+                    .filter(|wake| **wake == Wake::Keeper)
+                    .count();
+            let waiting = (0..threads).filter(|&thread| rig.waits(thread)).count();
+            if waiting > handed {
+                told_before = told;
+            } else if handed == 0 && rig.state.is_deserted() {
+                assert!(told > told_before, "the keeper was not told: {stats:?}");
             }
         }
         // Nothing is stranded: after the watcher's bound, whoever waits has nothing to do.
@@ -825,6 +844,30 @@ fn a_watch_order_does_not_change_who_is_released_next() {
     rig.post(None);
     rig.rest();
     assert_eq!(rig.state.waiting(), &before[..3]);
+}
+
+#[test]
+fn the_keeper_is_told_once_each_time_the_queue_is_deserted_and_only_if_it_asked() {
+    let mut rig = economy(1, 1);
+    let desert = |rig: &mut Rig| {
+        rig.get(0, None);
+        assert!(rig.waits(0) && !rig.state.is_deserted());
+        rig.post(None);
+        rig.rest();
+        assert!(rig.state.is_deserted());
+    };
+    desert(&mut rig);
+    assert_eq!(rig.told, 0, "nobody asked");
+    rig.state.keep_vigil(true);
+    for times in 1..4 {
+        desert(&mut rig);
+        assert_eq!(rig.told, times);
+        // It goes on working without ever waiting: that is no news.
+        rig.post(None);
+        rig.get(0, None);
+        rig.rest();
+        assert_eq!(rig.told, times);
+    }
 }
 
 #[test]

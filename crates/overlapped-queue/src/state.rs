@@ -7,6 +7,7 @@ use smallvec::SmallVec;
 use crate::policy::{
     BACKLOG, HARVEST_AFTER, HARVEST_EVERY, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL,
 };
+use crate::waits::Waits;
 use crate::{Config, Fifo, Presence, Stats, WakePolicy};
 
 /// A bound thread's place in [`State::workers`].
@@ -34,6 +35,8 @@ pub(crate) enum Wake {
     Follower(WorkerId),
     /// The leader, in the engine.
     Leader,
+    /// Whoever wants to know that the queue is deserted.
+    Keeper,
 }
 
 /// Most critical sections wake nobody, nearly all others one.
@@ -52,6 +55,16 @@ enum Standing {
     Blocked,
     /// In `get`.
     Inside,
+}
+
+/// Whether somebody wants to know when the queue is deserted.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Vigil {
+    Off,
+    /// Tell as soon as it is.
+    Armed,
+    /// It was told, and nobody has stayed inside since.
+    Told,
 }
 
 /// What another thread left for a waiting one.
@@ -143,6 +156,7 @@ pub(crate) struct State<F: Fifo> {
     watcher: Option<WorkerId>,
     /// Somebody was told to look and has not looked yet.
     look_under_way: bool,
+    vigil: Vigil,
     closed: bool,
 
     /// The last time that anybody read; good enough for decisions that span milliseconds.
@@ -171,6 +185,7 @@ pub(crate) struct State<F: Fifo> {
     harvest_every: u32,
 
     calls: u64,
+    pub(crate) waits: Waits,
     arrived: u64,
     taken: u64,
     handed_over: u64,
@@ -199,6 +214,7 @@ impl<F: Fifo> State<F> {
             leader: None,
             watcher: None,
             look_under_way: false,
+            vigil: Vigil::Off,
             closed: false,
             clock: 0,
             interval: TICK_MIN,
@@ -215,6 +231,7 @@ impl<F: Fifo> State<F> {
             taken_since_harvest: 0,
             harvest_every: HARVEST_EVERY,
             calls: 0,
+            waits: Waits::new(),
             arrived: 0,
             taken: 0,
             handed_over: 0,
@@ -274,6 +291,7 @@ impl<F: Fifo> State<F> {
         }
         let presence = self.workers[me].take().and_then(|worker| worker.presence);
         self.observed -= usize::from(presence.is_some());
+        self.waits.forget(me);
         self.settle(true, wakes);
         presence
     }
@@ -346,6 +364,7 @@ impl<F: Fifo> State<F> {
             return Some(packet);
         }
         self.arrived += 1;
+        self.waits.arrived(self.arrived);
         self.packets.push(packet);
         let urgent = !self.is_active(from);
         self.admit(urgent, now, wakes);
@@ -364,6 +383,7 @@ impl<F: Fifo> State<F> {
             return;
         }
         self.arrived += packets.len() as u64;
+        self.waits.arrived(self.arrived);
         self.packets.append(packets);
         let urgent = !self.is_active(from);
         self.admit(urgent, now, wakes);
@@ -450,6 +470,7 @@ impl<F: Fifo> State<F> {
 
     fn lead(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
         self.measure_batch(me);
+        self.rearm_vigil();
         self.leader = Some(me);
         if !self.packets.is_empty() || call.expired(self.clock) {
             return Next::Lead {
@@ -467,6 +488,7 @@ impl<F: Fifo> State<F> {
     }
 
     fn sleep(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
+        self.rearm_vigil();
         self.enter_stack(me);
         let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
         if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
@@ -511,6 +533,10 @@ impl<F: Fifo> State<F> {
         let found = harvest.len();
         if !self.closed {
             self.arrived += found as u64;
+            self.waits.arrived(self.arrived);
+            if self.waits.wants_clock() {
+                self.waits.read(now);
+            }
             self.packets.append(harvest);
         }
         self.leave_stack(me);
@@ -600,6 +626,7 @@ impl<F: Fifo> State<F> {
 
     fn count_taken(&mut self, me: WorkerId) {
         self.taken += 1;
+        self.waits.taken(self.taken, me);
         self.quiet = false;
         self.taken_since_harvest = self.taken_since_harvest.saturating_add(1);
         self.worker(me).batch_taken += 1;
@@ -618,6 +645,8 @@ impl<F: Fifo> State<F> {
     fn settle(&mut self, urgent: bool, wakes: &mut Wakes) {
         if !self.closed && !self.stack.is_empty() {
             self.settle_waiters(urgent, wakes);
+        } else if self.vigil == Vigil::Armed {
+            self.tell_keeper(wakes);
         }
     }
 
@@ -627,7 +656,46 @@ impl<F: Fifo> State<F> {
         if !self.closed && !self.stack.is_empty() {
             let found = self.look_if_it_matters(now);
             self.settle_waiters(urgent || found, wakes);
+        } else if self.vigil == Vigil::Armed {
+            self.tell_keeper(wakes);
         }
+    }
+
+    #[cold]
+    fn tell_keeper(&mut self, wakes: &mut Wakes) {
+        if self.is_deserted() {
+            self.vigil = Vigil::Told;
+            wakes.push(Wake::Keeper);
+        }
+    }
+
+    /// Whether all bound threads are outside, so that nobody would notice what comes. One that has
+    /// bound itself is about to come in.
+    pub(crate) fn is_deserted(&self) -> bool {
+        let is_out = |worker: &Worker<_>| {
+            matches!(
+                worker.standing,
+                Standing::Active | Standing::Released | Standing::Blocked
+            )
+        };
+        !self.closed && self.workers.iter().flatten().all(is_out)
+    }
+
+    /// Somebody stays inside.
+    fn rearm_vigil(&mut self) {
+        if self.vigil == Vigil::Told {
+            self.vigil = Vigil::Armed;
+        }
+    }
+
+    /// From now on the keeper is told, or is not, each time the queue becomes deserted.
+    pub(crate) fn keep_vigil(&mut self, keep: bool) {
+        self.vigil = match (keep, self.vigil) {
+            (false, _) => Vigil::Off,
+            (true, Vigil::Off) => Vigil::Armed,
+            // Told once is enough, as long as nobody has stayed inside.
+            (true, vigil) => vigil,
+        };
     }
 
     fn settle_waiters(&mut self, urgent: bool, wakes: &mut Wakes) {
@@ -974,6 +1042,7 @@ impl<F: Fifo> State<F> {
             rescues: self.rescues,
             looks: self.looks,
             noticed: self.noticed,
+            waits: self.waits.histogram(),
         }
     }
 

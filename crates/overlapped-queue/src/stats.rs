@@ -1,3 +1,5 @@
+use crate::WaitHistogram;
+
 /// A snapshot of a queue's counts. All totals are since the queue was made.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -34,4 +36,6 @@ pub struct Stats {
     pub looks: u64,
     /// How often a worker was found blocked and its place given away.
     pub noticed: u64,
+    /// How long packets waited, of a sample of them.
+    pub waits: WaitHistogram,
 }

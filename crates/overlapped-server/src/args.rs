@@ -8,6 +8,8 @@
 )]
 
 use std::ffi::OsString;
+#[cfg(unix)]
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::error::ErrorKind;
@@ -95,15 +97,38 @@ Examples:
   overlapped --listen 0.0.0.0:4567 --listen [::]:4567 --prefix
       On all interfaces; each line begins with the client's address.
   overlapped serve --mode echo --idle-timeout 5m --max-connections 10000
-      Echoes, and closes connections without traffic.";
+      Echoes, and closes connections without traffic.
+  overlapped top
+      Shows what the server that runs on this machine does.
+  overlapped top --attach 1234 --interval 10s >> log
+      Appends a few lines every ten seconds.";
 
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Serve; this is also what happens without a subcommand
     Serve(ServeArgs),
+    /// Show what a running server does, live
+    #[cfg(unix)]
+    Top(TopArgs),
     /// Print the man page, in roff: overlapped man > overlapped.1
     Man,
+}
+
+/// What to show.
+///
+/// On a terminal it shows the server until it is interrupted, and otherwise once, unless an interval is
+/// given. Rates are those since the last look; at the first, since the server began.
+#[cfg(unix)]
+#[derive(Clone, Debug, Args)]
+pub struct TopArgs {
+    /// The server: its process, or the path of its control socket [default: the only one that runs]
+    #[arg(long, value_name = "PATH|PID")]
+    pub attach: Option<String>,
+
+    /// How often to look [default: 1s on a terminal, once otherwise]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub interval: Option<Duration>,
 }
 
 /// How to serve.
@@ -156,10 +181,11 @@ pub struct ServeArgs {
     )]
     pub concurrency: usize,
 
-    /// How many threads wait, at each port [default: twice the concurrency]
+    /// How many threads there may be, at each port [default: twice the concurrency]
     ///
-    /// Those beyond the concurrency value replace threads that block. This server's hardly ever
-    /// do, so one spare thread for each active one is plenty; spare threads sleep and cost nothing.
+    /// Those beyond the concurrency value replace threads that block. One of them waits in reserve,
+    /// and sleeps; the others are started when it is used, and end when they are not. This server's
+    /// hardly ever block, so one for each active one is plenty.
     #[arg(long, value_name = "N", value_parser = some, allow_negative_numbers = true)]
     pub workers: Option<usize>,
 
@@ -174,6 +200,15 @@ pub struct ServeArgs {
     /// How operations are performed [default: epoll, or what OVERLAPPED_ENGINE names]
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,
+
+    /// Where `overlapped top` can attach: a path, or none
+    ///
+    /// A Unix socket that only this user can use. By default it is PID.sock in the directory
+    /// overlapped of $XDG_RUNTIME_DIR, or else in /tmp/overlapped-UID. One that a server left behind
+    /// is replaced.
+    #[cfg(unix)]
+    #[arg(long, value_name = "PATH|none")]
+    pub control: Option<PathBuf>,
 
     /// What the log on standard error looks like
     #[arg(long, value_enum, default_value_t = FormatArg::Text)]

@@ -21,11 +21,13 @@
 //!      -- manual      the man page
 //!      -- serve       the process: threads, housekeeping, drain, exit code
 //!           |-- listen, limits, signals, output::writer
+//!           |-- control, snapshot   what a running server tells of itself
 //!           '-- server            what to do with a packet
 //!                 |-- connection    what is kept for one connection
 //!                 |-- connections   which there are, and whether there may be more
 //!                 |-- output        escape -> lines -> Output
 //!                 '-- log, summary
+//!      -- top         shows what another process's control tells
 //! ```
 //!
 //! # One operation at a time
@@ -47,6 +49,8 @@
 pub mod args;
 pub mod connection;
 pub mod connections;
+#[cfg(unix)]
+pub mod control;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -56,4 +60,7 @@ pub mod output;
 pub mod serve;
 pub mod server;
 pub mod signals;
+pub mod snapshot;
 pub mod summary;
+#[cfg(unix)]
+pub mod top;

@@ -50,6 +50,11 @@ pub enum Event<'a> {
         /// How many descriptors the process may have.
         descriptors: Option<u64>,
     },
+    /// `overlapped top` cannot attach.
+    NoControl {
+        /// Why.
+        why: &'a str,
+    },
     /// There are as many connections as are allowed.
     Full {
         /// How many.
@@ -120,6 +125,7 @@ impl Event<'_> {
     fn name_and_level(&self) -> (&'static str, &'static str) {
         match self {
             Event::Listening { .. } => ("listening", "info"),
+            Event::NoControl { .. } => ("no-control", "warning"),
             Event::Full { .. } => ("full", "warning"),
             Event::RoomAgain => ("room-again", "info"),
             Event::Starved { .. } => ("starved", "warning"),
@@ -160,7 +166,7 @@ impl Event<'_> {
             }
             Event::Full { most } => field("connections", Count(*most as u64)),
             Event::Unread { lines } => field("lines", Count(*lines)),
-            Event::RoomAgain | Event::ShortageOver => {}
+            Event::RoomAgain | Event::ShortageOver | Event::NoControl { .. } => {}
             Event::Starved { error, open } => {
                 field("error", Text(error));
                 field("connections", Count(*open as u64));
@@ -236,6 +242,9 @@ impl fmt::Display for Event<'_> {
                     write!(f, "; descriptors {descriptors}")?;
                 }
                 Ok(())
+            }
+            Event::NoControl { why } => {
+                write!(f, "{why}; so `overlapped top` cannot attach")
             }
             Event::Full { most } => write!(
                 f,

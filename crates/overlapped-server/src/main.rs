@@ -21,6 +21,8 @@ fn main() -> ExitCode {
     match cli.command {
         None => serve::serve(&cli.serve),
         Some(Command::Serve(args)) => serve::serve(&args),
+        #[cfg(unix)]
+        Some(Command::Top(args)) => overlapped_server::top::top(&args),
         Some(Command::Man) => {
             exit_code(manual::page().and_then(|page| std::io::stdout().write_all(&page)))
         }

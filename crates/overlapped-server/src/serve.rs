@@ -3,14 +3,16 @@
 //! ```text
 //! main      ticks once a second; ends the server when told to
 //! signals   tells main of the first signal, ends the process at the second
-//! worker    gets packets and has the server handle them; several at each port
+//! worker    has the server handle packets; a pool of them at each port
 //! output    writes standard output (print mode only)
 //! log       writes standard error
+//! control   answers `overlapped top`, with what it asks main for
 //! ```
 //!
-//! A worker never blocks, so a port's concurrency value alone would do for their number; see
-//! `--workers`.
+//! A worker hardly ever blocks, so a port's concurrency value and one in reserve would do for their
+//! number; see `--workers`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::net::TcpListener;
 use std::process::ExitCode;
@@ -19,14 +21,18 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use overlapped::{CompletionPort, Engine, GetError};
+use overlapped::{CompletionPort, Engine, Workers};
 
 use crate::args::ServeArgs;
 use crate::connection::ServerPort;
+#[cfg(unix)]
+use crate::control::{self, Control};
 use crate::log::{Event, Log};
 use crate::logger::Logger;
 use crate::output::writer::Writer;
 use crate::server::{Mode, Server, Settings, TICK};
+#[cfg(unix)]
+use crate::snapshot;
 use crate::{limits, listen, signals};
 
 /// How long the end may take.
@@ -44,8 +50,11 @@ enum Message {
     Signal(i32),
     /// Standard output cannot be written.
     Output(io::Error),
-    /// A worker ended though nobody asked it to.
-    Worker(String),
+    /// The workers of this port have ended though nobody asked them to.
+    Workers(usize),
+    /// Somebody wants to know what the server does.
+    #[cfg(unix)]
+    Look(Sender<String>),
 }
 
 /// Serves until a signal comes or something fails.
@@ -111,7 +120,7 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         log: log.clone(),
         began: Instant::now(),
         ports: Vec::new(),
-        workers: Vec::new(),
+        workers: BTreeMap::new(),
         output: None,
     };
     if mode == Mode::Print {
@@ -132,8 +141,37 @@ fn run(args: &ServeArgs, log: &Arc<dyn Log>) -> Result<ExitCode, String> {
         ports: args.ports,
         descriptors,
     });
-    process.start_workers(workers, &sender)?;
+    process.start_workers(concurrency, workers, &sender)?;
+    #[cfg(unix)]
+    let _control = start_control(args, log, &sender)?;
     Ok(process.keep_house(&messages))
+}
+
+/// Makes the control socket; it is removed when the result is dropped.
+#[cfg(unix)]
+fn start_control(
+    args: &ServeArgs,
+    log: &Arc<dyn Log>,
+    sender: &Sender<Message>,
+) -> Result<Option<Control>, String> {
+    let sender = sender.clone();
+    let look = move || {
+        let (answer, snapshot) = channel();
+        sender.send(Message::Look(answer)).ok()?;
+        snapshot.recv_timeout(control::PATIENCE).ok()
+    };
+    match &args.control {
+        Some(path) if path.as_os_str() == "none" => Ok(None),
+        Some(path) => Control::start(path, look).map(Some),
+        None => {
+            // It serves without, too, where nothing can be written.
+            let started = control::usual_path().and_then(|path| Control::start(&path, look));
+            if let Err(why) = &started {
+                log.log(&Event::NoControl { why });
+            }
+            Ok(started.ok())
+        }
+    }
 }
 
 /// The concurrency value of each port.
@@ -153,7 +191,8 @@ struct Process {
     log: Arc<dyn Log>,
     began: Instant,
     ports: Vec<ServerPort>,
-    workers: Vec<JoinHandle<()>>,
+    /// By port.
+    workers: BTreeMap<usize, Workers>,
     output: Option<JoinHandle<()>>,
 }
 
@@ -188,19 +227,34 @@ impl Process {
         Ok(())
     }
 
-    fn start_workers(&mut self, each: usize, sender: &Sender<Message>) -> Result<(), String> {
-        for port in &self.ports {
-            for _ in 0..each {
-                let (port, server, sender) = (port.clone(), self.server.clone(), sender.clone());
-                let name = format!("worker {}", self.workers.len());
-                self.workers.push(thread(&name, move || {
-                    let mut end = End {
-                        sender,
-                        why: Some("it panicked".to_owned()),
-                    };
-                    end.why = work(&port, &server);
-                })?);
-            }
+    fn start_workers(
+        &mut self,
+        concurrency: usize,
+        most: usize,
+        sender: &Sender<Message>,
+    ) -> Result<(), String> {
+        for (index, port) in self.ports.iter().enumerate() {
+            let (server, sender) = (self.server.clone(), sender.clone());
+            // Linux shows 15 bytes.
+            let name = match self.ports.len() {
+                1 => "worker".to_owned(),
+                _ => format!("p{index} worker"),
+            };
+            let workers = port
+                .workers(move |packet, port| server.handle(port, packet))
+                .min(most.min(concurrency + 1))
+                .max(most)
+                .name(name)
+                .on_end(move || {
+                    let _ = sender.send(Message::Workers(index));
+                })
+                .start()
+                .map_err(|error| {
+                    format!(
+                        "cannot start the worker threads: {error}; use fewer --workers or --ports"
+                    )
+                })?;
+            self.workers.insert(index, workers);
         }
         Ok(())
     }
@@ -208,10 +262,12 @@ impl Process {
     fn keep_house(mut self, messages: &Receiver<Message>) -> ExitCode {
         let reason = loop {
             match messages.recv_timeout(TICK) {
+                #[cfg(unix)]
+                Ok(Message::Look(answer)) => self.answer(&answer),
                 Ok(message) => break message,
                 Err(RecvTimeoutError::Timeout) => self.server.tick(self.began.elapsed()),
                 Err(RecvTimeoutError::Disconnected) => {
-                    break Message::Worker("all workers are gone".to_owned());
+                    break Message::Workers(0);
                 }
             }
         };
@@ -238,7 +294,7 @@ impl Process {
     }
 
     /// Lets the connections finish, for as long as that may take.
-    fn drain(&self, messages: &Receiver<Message>) -> Result<(), String> {
+    fn drain(&mut self, messages: &Receiver<Message>) -> Result<(), String> {
         let deadline = Instant::now() + DRAIN;
         self.server.drain(self.began.elapsed());
         while self.server.connections() > 0 {
@@ -246,6 +302,8 @@ impl Process {
                 return self.cut_off();
             }
             match messages.recv_timeout(DRAIN_TICK) {
+                #[cfg(unix)]
+                Ok(Message::Look(answer)) => self.answer(&answer),
                 Ok(message) => return Err(self.explain(message)),
                 Err(_) => self.server.tick(self.began.elapsed()),
             }
@@ -264,7 +322,7 @@ impl Process {
         Err("the reader of standard output did not take all that was received".to_owned())
     }
 
-    fn explain(&self, message: Message) -> String {
+    fn explain(&mut self, message: Message) -> String {
         match message {
             Message::Signal(signal) => format!("ended by {}", signals::name(signal)),
             Message::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -273,8 +331,22 @@ impl Process {
                     .to_owned()
             }
             Message::Output(error) => format!("cannot write to standard output: {error}"),
-            Message::Worker(why) => format!("a worker ended: {why}"),
+            #[cfg(unix)]
+            Message::Look(_) => unreachable!("it is answered"),
+            Message::Workers(index) => match self.workers.remove(&index).map(Workers::join) {
+                Some(Err(error)) => format!("the workers ended: {error}"),
+                _ => "the workers ended".to_owned(),
+            },
         }
+    }
+
+    #[cfg(unix)]
+    fn answer(&self, answer: &Sender<String>) {
+        let ports = self.ports.iter().enumerate();
+        let ports = ports.map(|(index, port)| (port, self.workers.get(&index)));
+        let snapshot = snapshot::take(&self.server, self.began.elapsed(), ports);
+        // Who asked may have given up.
+        let _ = answer.send(snapshot.to_string());
     }
 
     /// Ends the threads. The one that writes standard output is left to the end of the process if
@@ -283,41 +355,15 @@ impl Process {
         for port in &self.ports {
             port.close();
         }
-        for worker in self.workers.drain(..) {
-            // One that panicked has been reported.
-            let _ = worker.join();
+        for (_, workers) in std::mem::take(&mut self.workers) {
+            // A panic has been reported.
+            let _ = workers.join();
         }
         self.writer.finish();
         if self.writer.unwritten() == 0
             && let Some(output) = self.output.take()
         {
             let _ = output.join();
-        }
-    }
-}
-
-/// Tells main that a worker has ended, also by a panic, unless it was meant to.
-struct End {
-    sender: Sender<Message>,
-    why: Option<String>,
-}
-
-impl Drop for End {
-    fn drop(&mut self) {
-        if let Some(why) = self.why.take() {
-            let _ = self.sender.send(Message::Worker(why));
-        }
-    }
-}
-
-/// What a worker does: steps 4 and 5. Returns why it could not go on, or nothing if the port was
-/// closed.
-fn work(port: &ServerPort, server: &Server) -> Option<String> {
-    loop {
-        match port.get() {
-            Ok(packet) => server.handle(port, packet),
-            Err(GetError::Closed) => return None,
-            Err(error) => return Some(error.to_string()),
         }
     }
 }

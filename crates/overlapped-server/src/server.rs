@@ -486,6 +486,11 @@ impl Server {
         self.connections.count()
     }
 
+    /// What it does.
+    pub fn mode(&self) -> Mode {
+        self.settings.mode
+    }
+
     /// What has been done so far.
     pub fn summary(&self, duration: Duration) -> Summary {
         let totals = Totals::default();

@@ -91,6 +91,7 @@ mod operation;
 mod packet;
 mod port;
 mod socket;
+mod workers;
 
 use std::io;
 use std::net::SocketAddr;
@@ -104,13 +105,16 @@ pub use operation::{Accepted, Operation, Refused};
 pub use overlapped_core::sim;
 pub use overlapped_core::{
     Address, Endpoint, Engine, FileEngine, FileStats, GetError, Kind, Notice, OpenOptions,
-    PoolStats, PooledBuffer, QueueStats, Stats, Status, WakePolicy,
+    PoolStats, PooledBuffer, QueueStats, Stats, Status, WaitHistogram, WakePolicy,
 };
 #[cfg(target_os = "linux")]
 pub use overlapped_core::{Interest, Ready};
 pub use packet::Packet;
 pub use port::{AssociateError, Builder, CompletionPort};
 pub use socket::{Socket, Started};
+pub use workers::{
+    Away, Doing, PanicPolicy, SystemCall, Workers, WorkersBuilder, WorkersError, WorkersStats,
+};
 
 /// Makes a stream socket that can be associated and then connected to addresses of the family of
 /// `to`.

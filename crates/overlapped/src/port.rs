@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use overlapped_core::{Endpoint, GetError, Kind, OperationList, Options, Port, Stats, Status};
 use overlapped_core::{Operation as Untyped, Refused as UntypedRefused, Token};
 
+use crate::WorkersBuilder;
 use crate::file::AssociatedFile;
 use crate::memory::{self, Bytes};
 use crate::socket::{Associated, give_back};
@@ -83,11 +84,15 @@ type Typed<K, T> = PhantomData<fn(K, T) -> (K, T)>;
 /// What the clones of a port share; its end is the port's.
 struct Handle {
     port: Port,
+    /// A worker's does not: see [`CompletionPort::lent`].
+    keeps_open: bool,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.port.close();
+        if self.keeps_open {
+            self.port.close();
+        }
     }
 }
 
@@ -419,7 +424,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// Waits for a packet, and takes up to `most` that are there then, in order (GX-1); returns
     /// how many were appended to `packets`. It never waits to fill up. The thread counts as one
     /// (CC-12), so the packets of a batch wait for each other: take one at a time
-    /// ([`get`](CompletionPort::get)) unless handlers are short and never block.
+    /// ([`get`](CompletionPort::get)) unless handlers are short and never block. When one does, the
+    /// others of its batch are stuck behind it, whichever threads are free: at 1 % of handlers that
+    /// block for 10 ms, the 99th percentile of all others' latency was 10 to 20 ms with batches, and
+    /// 0.5 ms without.
     ///
     /// # Errors
     ///
@@ -453,6 +461,55 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
         self.handle.port.blocking(f)
     }
 
+    /// Prepares worker threads that take packets, one at a time, and call `handler` for each. They
+    /// are started by [`start`](WorkersBuilder::start), replaced when they block, and end with the
+    /// port: see [`Workers`](crate::Workers).
+    ///
+    /// The port that the handler gets is a lent one: it, and its clones, are good for everything, and
+    /// do not keep the port open. A handle that `handler` has captured does, as long as there are
+    /// workers; so with one inside, only [`close`](CompletionPort::close) ends them.
+    ///
+    /// ```
+    /// # use std::io::{Read, Write};
+    /// # use std::net::{TcpListener, TcpStream};
+    /// use overlapped::{CompletionPort, Kind, Operation};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let listener = TcpListener::bind("127.0.0.1:0")?;
+    /// # let mut client = TcpStream::connect(listener.local_addr()?)?;
+    /// # let (connection, _) = listener.accept()?;
+    /// let port: CompletionPort = CompletionPort::new(0)?;
+    /// let workers = port
+    ///     .workers(|packet, _| {
+    ///         let Some(socket) = &packet.socket else { return };
+    ///         let _ = match (packet.kind, packet.result()) {
+    ///             (_, Err(_) | Ok(0)) => return,
+    ///             (Kind::Recv, _) => socket.send(packet.operation),
+    ///             _ => socket.recv(packet.operation),
+    ///         };
+    ///     })
+    ///     .name("echo")
+    ///     .start()?;
+    ///
+    /// let socket = port.associate(connection, ())?;
+    /// socket.recv(Operation::with_capacity(1024, ()))?;
+    /// # client.write_all(b"ping")?;
+    /// # let mut echo = [0; 4];
+    /// # client.read_exact(&mut echo)?;
+    /// # assert_eq!(&echo, b"ping");
+    ///
+    /// port.close();
+    /// workers.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn workers<H>(&self, handler: H) -> WorkersBuilder<K, T, H>
+    where
+        H: Fn(Packet<K, T>, &CompletionPort<K, T>) + Send + Sync + 'static,
+    {
+        WorkersBuilder::new(self.lent(), handler)
+    }
+
     /// Ends the port. Every thread that waits gets [`GetError::Closed`], now and later (CX-9);
     /// packets that are queued and operations that are under way are dropped, each exactly once
     /// (CX-10); nothing can be started any more. Sockets stay open until their handles go.
@@ -463,6 +520,44 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// A snapshot of what the port counts.
     pub fn stats(&self) -> Stats {
         self.handle.port.stats()
+    }
+
+    /// The operations that are under way now, by kind, the most frequent first: those that were
+    /// started and whose packets are not queued yet. Visits every socket, one after the other, so that
+    /// nothing has to be counted when operations start and end; not for each request. (Empty on
+    /// Windows, so far.)
+    pub fn under_way(&self) -> Vec<(Kind, usize)> {
+        self.handle.port.under_way()
+    }
+}
+
+/// For the port's own workers.
+impl<K, T> CompletionPort<K, T> {
+    /// A handle that does not keep the port open, nor do its clones.
+    pub(crate) fn lent(&self) -> Self {
+        CompletionPort {
+            handle: Arc::new(Handle {
+                port: self.handle.port.clone(),
+                keeps_open: false,
+            }),
+            types: PhantomData,
+        }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.handle.port.is_closed()
+    }
+
+    pub(crate) fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) -> bool {
+        self.handle.port.set_keeper(keeper)
+    }
+
+    pub(crate) fn keep_vigil(&self, keep: bool) {
+        self.handle.port.keep_vigil(keep);
+    }
+
+    pub(crate) fn is_deserted(&self) -> bool {
+        self.handle.port.is_deserted()
     }
 }
 
@@ -622,7 +717,10 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
 
     fn made(port: Port) -> CompletionPort<K, T> {
         CompletionPort {
-            handle: Arc::new(Handle { port }),
+            handle: Arc::new(Handle {
+                port,
+                keeps_open: true,
+            }),
             types: PhantomData,
         }
     }

@@ -251,7 +251,7 @@ impl Port {
             into.push(inner.get(me, timeout)?);
             let mut taken = 1;
             let mut items = ItemList::default();
-            inner.queue.take_more(me, most - 1, &mut items);
+            inner.queue.take_more(inner, me, most - 1, &mut items);
             while let Some(item) = items.pop() {
                 if let Some(operation) = inner.resolve(item, me) {
                     into.push(operation);
@@ -297,6 +297,43 @@ impl Port {
     /// Whether [`close`](Port::close) was called.
     pub fn is_closed(&self) -> bool {
         self.inner.is_closed()
+    }
+
+    /// Says who is told, from now on, each time the port becomes *deserted*: all of its threads are
+    /// outside, so that nobody would notice what comes. Nothing is told before
+    /// [`keep_vigil`](Port::keep_vigil). `false` if somebody is already.
+    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) -> bool {
+        self.inner.queue.set_keeper(keeper)
+    }
+
+    /// Whether the keeper is to be told. It is not told of what is so already: look afterwards.
+    pub fn keep_vigil(&self, keep: bool) {
+        self.inner.queue.keep_vigil(keep);
+    }
+
+    /// Whether all of the port's threads are outside, and it is open.
+    pub fn is_deserted(&self) -> bool {
+        self.inner.queue.is_deserted()
+    }
+
+    /// The operations that are under way, by kind. Visits all sockets, so that starting and ending an
+    /// operation need not count.
+    pub fn under_way(&self) -> Vec<(Kind, usize)> {
+        let mut counts: Vec<(Kind, usize)> = Vec::new();
+        let mut count = |kind, more| match counts.iter_mut().find(|(known, _)| *known == kind) {
+            Some((_, count)) => *count += more,
+            None => counts.push((kind, more)),
+        };
+        for socket in self.inner.table.all() {
+            socket.visit(|operation| count(operation.kind(), 1));
+        }
+        self.inner.files.visit(|kind| count(kind, 1));
+        match self.inner.timers.operations() {
+            0 => {}
+            timers => count(Kind::Timer, timers),
+        }
+        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
+        counts
     }
 
     /// A snapshot of the counts.

@@ -62,7 +62,7 @@ use slab::Slab;
 
 use crate::operation::{Item, ItemList, Operation, OperationList, Refused};
 use crate::port::PortInner;
-use crate::{FileEngine, FileStats, Status};
+use crate::{FileEngine, FileStats, Kind, Status};
 
 pub(crate) use direct::is_cached;
 pub(crate) use file::{Descriptor, FileState};
@@ -259,6 +259,17 @@ impl Files {
         self.work.notify_all();
         drop(cold);
         waiting
+    }
+
+    /// Visits the operations that are under way.
+    pub(crate) fn visit(&self, mut f: impl FnMut(Kind)) {
+        let mut state = self.lock();
+        state.waiting.iter_mut().for_each(|header| f(header.kind()));
+        for (_, running) in &state.running {
+            if let Job::Operation(operation) = &running.job {
+                f(operation.kind());
+            }
+        }
     }
 
     pub(crate) fn stats(&self) -> FileStats {

@@ -6,7 +6,7 @@ use std::num::NonZeroU64;
 use std::os::windows::io::OwnedHandle;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use overlapped_queue::Fifo;
@@ -46,6 +46,9 @@ pub(crate) struct PortInner {
     in_flight: AtomicUsize,
     /// Threads that wait.
     waiting: AtomicUsize,
+    /// Who is told when none does, and whether.
+    keeper: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    vigil: AtomicBool,
     /// Open sockets, counted.
     sockets: Limited,
     /// Those that there are, for the end of the port.
@@ -99,6 +102,8 @@ impl Port {
             closed: AtomicBool::new(false),
             in_flight: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
+            keeper: OnceLock::new(),
+            vigil: AtomicBool::new(false),
             sockets: Limited::new(options.max_sockets),
             known: Mutex::default(),
             known_files: Mutex::default(),
@@ -301,6 +306,28 @@ impl Port {
         self.inner.is_closed()
     }
 
+    /// Says who is told, from now on, each time the port becomes *deserted*: nobody waits for its
+    /// packets. Nothing is told before [`keep_vigil`](Port::keep_vigil). `false` if somebody is
+    /// already.
+    pub fn set_keeper(&self, keeper: impl Fn() + Send + Sync + 'static) -> bool {
+        self.inner.keeper.set(Box::new(keeper)).is_ok()
+    }
+
+    /// Whether the keeper is to be told. It is not told of what is so already: look afterwards.
+    pub fn keep_vigil(&self, keep: bool) {
+        self.inner.vigil.store(keep, SeqCst);
+    }
+
+    /// Whether nobody waits, and the port is open.
+    pub fn is_deserted(&self) -> bool {
+        !self.inner.is_closed() && self.inner.waiting.load(SeqCst) == 0
+    }
+
+    /// The operations that are under way, by kind: not known here yet.
+    pub fn under_way(&self) -> Vec<(crate::Kind, usize)> {
+        Vec::new()
+    }
+
     /// What is known: of the queue, the kernel tells only its length.
     pub fn stats(&self) -> Stats {
         let inner = &*self.inner;
@@ -464,7 +491,12 @@ impl PortInner {
         } else {
             self.take(into, most, milliseconds)
         };
-        self.waiting.fetch_sub(1, SeqCst);
+        if self.waiting.fetch_sub(1, SeqCst) == 1
+            && self.vigil.load(SeqCst)
+            && let Some(keeper) = self.keeper.get()
+        {
+            keeper();
+        }
         result
     }
 

@@ -748,6 +748,21 @@ impl SocketState {
         self.end_all(sends, Status::CONNECTION_ABORTED);
     }
 
+    /// Visits the operations that are under way. (Those of an accept that awaits first data are with
+    /// the connection that they accepted.)
+    pub(crate) fn visit(&self, mut f: impl FnMut(&Header)) {
+        let mut visit = |side: &Side| {
+            for operation in side.lock().operations.iter_mut() {
+                f(operation);
+            }
+        };
+        visit(&self.recv);
+        visit(&self.send);
+        for child in self.awaited() {
+            visit(&child.recv);
+        }
+    }
+
     /// The port has ended: nobody will take a packet. The operations' memory comes back here.
     pub(crate) fn abandon(self: &Arc<Self>) -> OperationList {
         let mut operations = std::mem::take(&mut self.recv.lock().operations);

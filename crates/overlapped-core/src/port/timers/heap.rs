@@ -69,6 +69,15 @@ impl<T> Heap<T> {
         self.nodes.len()
     }
 
+    /// All values, in no order.
+    #[cfg(target_os = "linux")]
+    pub(super) fn values(&self) -> impl Iterator<Item = &T> {
+        self.slots.iter().filter_map(|slot| match slot {
+            Slot::Taken { value, .. } => Some(value),
+            Slot::Free { .. } => None,
+        })
+    }
+
     /// The earliest deadline.
     pub(super) fn earliest(&self) -> Option<u64> {
         self.nodes.first().map(|node| node.at)

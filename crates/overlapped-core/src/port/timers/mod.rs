@@ -169,6 +169,13 @@ impl Timers {
     pub(crate) fn len(&self) -> usize {
         self.lock().heap.len()
     }
+
+    /// How many of them are timers; the others are deadlines.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn operations(&self) -> usize {
+        let is_timer = |due: &&Due| matches!(due, Due::Timer(_));
+        self.lock().heap.values().filter(is_timer).count()
+    }
 }
 
 /// The names of timers lie between those of sockets, which count from 0, and those of files, which
