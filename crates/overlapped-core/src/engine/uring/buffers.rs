@@ -26,8 +26,6 @@ struct Pages {
 
 // SAFETY: it is memory, owned like a box's.
 unsafe impl Send for Pages {}
-// SAFETY: a shared reference only gives its place away, or bytes to be read.
-unsafe impl Sync for Pages {}
 
 impl Pages {
     fn new(len: usize) -> std::io::Result<Pages> {

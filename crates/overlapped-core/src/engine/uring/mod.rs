@@ -111,11 +111,12 @@ impl Uring {
     /// The text says what is refused, and by whom as far as that can be known.
     pub(crate) fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let state = State::new()?;
+        let mut state = State::new()?;
         // A ring belongs to the thread that makes it, and who will consume is not known yet. On a
         // thread of its own: when a ring ends, the system interrupts what its thread waits for.
+        let (waker, buffers) = (event.as_raw_fd(), &mut state.buffers);
         std::thread::scope(|scope| {
-            let probe = || Ring::new(event.as_raw_fd(), &state.buffers).map(drop);
+            let probe = move || Ring::new(waker, buffers).map(drop);
             let probing = std::thread::Builder::new().spawn_scoped(scope, probe)?;
             probing
                 .join()
