@@ -82,6 +82,11 @@ fn told(receiver: &Receiver<usize>, count: usize) -> HashSet<usize> {
         .collect()
 }
 
+/// A count of the queue's that the kernel keeps to itself on Windows.
+fn known(count: usize) -> usize {
+    if cfg!(windows) { 0 } else { count }
+}
+
 /// A port whose workers handle tasks. Nobody is presumed blocked, so that all is exact.
 fn pool(concurrency: usize, min: usize, max: usize) -> (Port, Workers, Receiver<usize>) {
     let port: Port = CompletionPort::builder()
@@ -118,7 +123,7 @@ fn cc_8_the_pool_grows_as_workers_block_and_shrinks_to_its_minimum() {
     door.open();
     until("only the minimum is left", || workers.stats().threads == 2);
     until("and it waits", || port.stats().queue.waiting == 2);
-    assert_eq!(port.stats().queue.bound, 2);
+    assert_eq!(port.stats().queue.bound, known(2));
     let stats = workers.stats();
     assert_eq!(stats.started, 2 + stats.idled_out);
     // It can do it again.
@@ -142,7 +147,7 @@ fn the_maximum_holds_and_packets_wait() {
     assert_eq!(told(&receiver, 3), (0..3).collect());
     until("all are blocked", || {
         let queue = port.stats().queue;
-        (queue.bound, queue.active, queue.waiting, queue.queued) == (3, 0, 0, 2)
+        (queue.bound, queue.active, queue.waiting, queue.queued) == (known(3), 0, 0, 2)
     });
     assert_eq!(workers.stats().threads, 3);
     door.open();
