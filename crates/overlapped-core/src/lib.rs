@@ -5,7 +5,7 @@
 //!               |  typed operations become `Operation`, typed sockets their owners
 //! core       Port = queue + engine + sockets + files     this crate
 //!               |                \
-//! queue      overlapped-queue     engine/readiness  on  engine/epoll | engine/sim
+//! queue      overlapped-queue     engine/readiness  on  engine/epoll | uring | sim
 //!                                 engine/files      on  io_uring | threads
 //! ```
 //!

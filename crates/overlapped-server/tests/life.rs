@@ -146,7 +146,7 @@ fn bad_arguments_are_explained_in_one_line() {
         ),
         (&["--listen", "4567"], "127.0.0.1:4567"),
         (&["--mode", "ecco"], "'echo'"),
-        (&["--engine", "uring"], "epoll"),
+        (&["--engine", "iocp"], "uring"),
         (&["--workers", "0"], "at least 1"),
         (&["--idle-timeout", "never"], "500ms"),
         (&["--no-such-option"], "--no-such-option"),

@@ -55,6 +55,11 @@
 //! that each of them has, and any other descriptor that can be waited for: `Socket::ready`
 //! completes when it is ready.
 //!
+//! # One thread
+//!
+//! Where one thread takes the packets, and its handlers do not block, `Builder::engine` can put the
+//! port on io_uring ([`Engine::Uring`], Linux 6.1): a receive then costs no system call of its own.
+//!
 //! # What the model gives you
 //!
 //! * **Ownership.** An operation's buffer belongs to the port from start to packet. There is no

@@ -71,7 +71,7 @@ fn nothing(port: &Port) {
 
 /// Asserts that the end of the stream comes, and nothing before it.
 fn assert_ends(mut peer: TcpStream) {
-    match peer.read(&mut [0]) {
+    match peer.read_to_end(&mut Vec::new()) {
         Ok(0) => {}
         other => panic!("expected the end of the stream, got {other:?}"),
     }
@@ -218,7 +218,7 @@ fn the_next_thread_takes_over_what_is_under_way() {
 mod closing {
     use super::*;
 
-    /// A connection with a receive in the ring and, for good measure, a send that waits for room.
+    /// A connection with a receive in the ring.
     fn waiting(port: &Port, consumer: &Consumer) -> (Socket, TcpStream) {
         let (socket, peer) = connection(port, 0);
         socket.recv(room(8, 0)).unwrap();

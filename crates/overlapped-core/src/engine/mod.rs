@@ -4,18 +4,21 @@
 //!             recv  -pooled  -zero  send  send-file  accept  accept-recv  connect  disconnect
 //! readiness    x       x       x      x       x         x         x           x         x
 //!   on epoll   x       x       x      x       x         x         x           x         x
+//!   on uring   x       x       x      x       x         x         x           x         x
 //!   on sim     x       x       x      x       -         x         x           x         x
 //! iocp         x       -       x      x       -         -         -           -         -
 //!
 //!             recv-from  send-to  ready      of a pipe: recv  recv-zero  send
 //! readiness       x         x       x                     x        x        x
 //!   on epoll      x         x       x                     x        x        x
+//!   on uring      x         x       x                     x        x        x
 //!   on sim        -         -       -                     -        -        -
 //! iocp            -         -       -                     -        -        -
 //!
 //!             recv-with-descriptors  send-with-descriptors
 //! readiness             x                      x
 //!   on epoll            x                      x
+//!   on uring            x                      x
 //!   on sim              -                      -
 //! iocp                  -                      -
 //!
@@ -31,9 +34,10 @@
 //! have a time-out.
 //!
 //! The *readiness* engine keeps the operations of each socket in order and makes the transfers
-//! itself, with calls that never wait, when a [`System`] says that a socket is ready. There are two
-//! such systems: Linux's epoll, and a simulated network with a seed. They share every line of the
-//! engine, so what the simulation proves holds for the real one.
+//! itself, with calls that never wait, when a [`System`] says that a socket is ready. There are three
+//! such systems: Linux's epoll; io_uring, for a port that one thread consumes; and a simulated network
+//! with a seed. They share every line of the engine, so what the simulation proves holds for the real
+//! ones.
 //!
 //! The *files* engine has a thread of its own that waits for disks, with io_uring or, where the
 //! system refuses it, with a few others. It serves the files of a port of either system.

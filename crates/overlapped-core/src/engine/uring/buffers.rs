@@ -133,3 +133,28 @@ impl Buffers {
         tail.store(self.tail, Release);
     }
 }
+
+/// What the system does, for tests.
+#[cfg(test)]
+impl Buffers {
+    /// How many are not in the ring.
+    pub(super) fn outside(&self) -> usize {
+        self.in_ring.iter().filter(|in_ring| !**in_ring).count()
+    }
+
+    pub(super) fn in_ring(&self) -> impl Iterator<Item = u16> {
+        let all = self.in_ring.iter().enumerate();
+        all.filter(|(_, in_ring)| **in_ring)
+            .map(|(buffer, _)| buffer as u16)
+    }
+
+    /// Writes a byte into a buffer that is in the ring.
+    pub(super) fn put(&mut self, buffer: u16, place: usize, byte: u8) {
+        assert!(self.in_ring[usize::from(buffer)] && place < SIZE);
+        // SAFETY: within the mapping, and nobody else has a reference to what is in the ring.
+        unsafe {
+            let start = self.memory.start.as_ptr().add(usize::from(buffer) * SIZE);
+            start.add(place).write(byte);
+        }
+    }
+}

@@ -32,7 +32,8 @@
 //! # How much comes by itself
 //!
 //! The inbox is bounded: when it holds [`INBOX_MOST`] pieces that nobody has received, the
-//! receive is told to stop, and the sender is held back by TCP as ever. When the ring has no buffer
+//! receive is told to stop, and the sender is held back by TCP as ever. (One call may bring a few dozen
+//! before that.) When the ring has no buffer
 //! left, the receive ends by itself, more buffers are made up to a limit, and the connection is
 //! received from directly once. So exhaustion costs a call and loses nothing.
 //!
@@ -44,8 +45,8 @@
 //! note; who is not the consumer writes to an eventfd that the ring watches, so that the consumer
 //! sees the note soon.
 //!
-//! When the consumer goes, what has come is put into the inboxes and the ring is thrown away, which
-//! ends what was asked; bytes that were not yet received are still in the sockets. The next thread
+//! When the consumer goes, it calls back what was asked, what has come is put into the inboxes, and
+//! the ring is thrown away; bytes that were not yet received are still in the sockets. The next thread
 //! that comes makes a new ring, and every socket is reported as ready once, so that whoever waits asks
 //! again.
 //!
@@ -54,7 +55,8 @@
 //! A request keeps its socket open in the kernel, also when the descriptor is closed, and the peer
 //! would not be told. So what a socket has asked for is cancelled when it goes, at once if the
 //! consumer does it, and as soon as the consumer waits if somebody else does. A name carries the
-//! generation of its descriptor, so what comes late finds nobody.
+//! generation of its descriptor, so what comes late finds nobody. A socket that is to be given back
+//! with whatever it holds must not be received from in advance ([`System::recv_only`]).
 
 mod buffers;
 mod inbox;
@@ -109,9 +111,17 @@ impl Uring {
     /// The text says what is refused, and by whom as far as that can be known.
     pub(crate) fn new() -> io::Result<Self> {
         let event = eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?;
-        let state = State::new()?;
-        // A ring belongs to the thread that makes it, and who will consume is not known yet.
-        drop(Ring::new(event.as_raw_fd(), &state.buffers)?);
+        let mut state = State::new()?;
+        // A ring belongs to the thread that makes it, and who will consume is not known yet. On a
+        // thread of its own: when a ring ends, the system interrupts what its thread waits for.
+        let (waker, buffers) = (event.as_raw_fd(), &mut state.buffers);
+        std::thread::scope(|scope| {
+            let probe = move || Ring::new(waker, buffers).map(drop);
+            let probing = std::thread::Builder::new().spawn_scoped(scope, probe)?;
+            probing
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })?;
         Ok(Uring {
             ring: Mutex::new(None),
             state: Mutex::new(state),

@@ -412,3 +412,177 @@ impl State {
         self.reports.push((token, ready));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::VecDeque;
+
+    const FD: RawFd = 3;
+    const TOKEN: u64 = 77;
+
+    fn state() -> State {
+        let mut state = State::new().unwrap();
+        state.register(FD, TOKEN, true).unwrap();
+        state
+    }
+
+    fn receive(state: &mut State, into: &mut [u8]) -> Found {
+        // SAFETY: the slice outlives the call, and is ours.
+        let segment = unsafe { Segment::new(into.as_mut_ptr().cast(), into.len()) };
+        state.take(FD, &[segment])
+    }
+
+    /// The request that was noted last.
+    fn noted(state: &mut State) -> Name {
+        match state.notes.pop() {
+            Some(Note::Ask(name)) => name,
+            _ => panic!("nothing was asked for"),
+        }
+    }
+
+    #[test]
+    fn a_name_keeps_its_parts() {
+        for purpose in [
+            Purpose::Bytes,
+            Purpose::PollRecv,
+            Purpose::PollSend,
+            Purpose::PollUrgent,
+        ] {
+            let name = Name::new(u32::MAX, purpose, 12_345);
+            let again = Name::from_number(name.number()).expect("it is a request's");
+            assert!(again == name && again.purpose() == purpose);
+            assert_eq!((again.generation(), again.fd()), (u32::MAX, 12_345));
+        }
+        assert!(Name::from_number(Name::EVENT).is_none());
+        assert!(Name::from_number(Name::CANCEL).is_none());
+    }
+
+    /// A failure is kept, whether or not a buffer came with it, and the buffer is given back.
+    #[test]
+    fn a_failure_is_not_mistaken_for_nothing() {
+        for buffer in [None, Some(0)] {
+            let mut state = state();
+            assert!(matches!(receive(&mut state, &mut [0]), Found::Nothing));
+            let name = noted(&mut state);
+            state.complete(name, -libc::ECONNRESET, buffer, false);
+            let reset = Refusal::Failed(Status::CONNECTION_RESET);
+            assert!(matches!(
+                receive(&mut state, &mut [0]),
+                Found::End(Err(refusal)) if refusal == reset
+            ));
+            assert!(
+                state
+                    .reports
+                    .iter()
+                    .any(|(token, ready)| *token == TOKEN && ready.hangup)
+            );
+            assert_eq!(state.buffers.outside(), 0);
+        }
+    }
+
+    #[test]
+    fn what_comes_for_an_earlier_owner_of_the_number_is_nobodys() {
+        let mut state = state();
+        assert!(matches!(receive(&mut state, &mut [0]), Found::Nothing));
+        let old = noted(&mut state);
+        assert!(state.deregister(FD), "the request has to be cancelled");
+        state.register(FD, TOKEN + 1, true).unwrap();
+        state.complete(old, 5, Some(1), false);
+        assert!(state.reports.is_empty());
+        assert_eq!(state.buffers.outside(), 0);
+        assert!(matches!(receive(&mut state, &mut [0]), Found::Nothing));
+        let new = noted(&mut state);
+        assert!(state.is_valid(new) && !state.is_valid(old));
+    }
+
+    #[test]
+    fn what_nobody_has_handed_over_can_be_withdrawn() {
+        let mut state = state();
+        assert!(matches!(receive(&mut state, &mut [0]), Found::Nothing));
+        assert!(state.holds_bytes(FD));
+        state.withdraw_receive(FD);
+        assert!(!state.holds_bytes(FD) && state.notes.is_empty());
+    }
+
+    /// Against a model: a queue of bytes. Whatever the system does, bytes come out as they came in,
+    /// a receive that finds nothing has a request or is told to look itself, and no buffer is lost.
+    #[test]
+    fn a_stream_of_random_events_loses_nothing() {
+        for seed in 1..200u64 {
+            let mut random = seed.wrapping_mul(0x2545_f491_4f6c_dd1d) | 1;
+            let mut below = |bound: u64| {
+                random ^= random << 13;
+                random ^= random >> 7;
+                random ^= random << 17;
+                random % bound
+            };
+            let mut state = state();
+            let mut model = VecDeque::new();
+            // The receive that is in the ring, and if it is to be cancelled.
+            let mut request: Option<(Name, bool)> = None;
+            let (mut next, mut free) = (0u8, Vec::new());
+            for _ in 0..300 {
+                for note in std::mem::take(&mut state.notes) {
+                    match note {
+                        Note::Ask(name) if name.purpose() == Purpose::Bytes => {
+                            assert!(request.is_none(), "asked for twice");
+                            request = Some((name, false));
+                        }
+                        Note::Ask(name) => state.complete(name, 1, None, false),
+                        Note::Cancel(name) => {
+                            if let Some((asked, cancelled)) = &mut request {
+                                *cancelled |= *asked == name;
+                            }
+                        }
+                    }
+                }
+                match (below(4), request) {
+                    (0, Some((name, cancelled))) => {
+                        free.clear();
+                        free.extend(state.buffers.in_ring());
+                        let Some(buffer) = free.first().copied() else {
+                            state.complete(name, -libc::ENOBUFS, None, false);
+                            request = None;
+                            continue;
+                        };
+                        let count = [1, 10, buffers::SIZE][below(3) as usize];
+                        for place in 0..count {
+                            state.buffers.put(buffer, place, next);
+                            model.push_back(next);
+                            next = next.wrapping_add(1);
+                        }
+                        let more = below(5) > 0;
+                        state.complete(name, count as i32, Some(buffer), more);
+                        request = more.then_some((name, cancelled));
+                    }
+                    (1, Some((name, true))) => {
+                        state.complete(name, -libc::ECANCELED, None, false);
+                        request = None;
+                    }
+                    _ => {
+                        let mut room = vec![0; [1, 7, 20_000, 50_000][below(4) as usize]];
+                        match receive(&mut state, &mut room) {
+                            Found::Bytes(count) => {
+                                assert_eq!(count, room.len().min(model.len()));
+                                let due: Vec<u8> = model.drain(..count).collect();
+                                assert!(due == room[..count]);
+                            }
+                            Found::Nothing => {
+                                assert!(model.is_empty());
+                                assert!(request.is_some() || !state.notes.is_empty());
+                            }
+                            Found::LookDirectly => {
+                                assert!(model.is_empty() && request.is_none());
+                                state.received_directly(FD, below(20_000) as usize + 1);
+                            }
+                            Found::End(_) => panic!("nothing has ended"),
+                        }
+                    }
+                }
+            }
+            let pieces = state.watches[FD as usize].inbox.len();
+            assert_eq!(state.buffers.outside(), pieces, "a buffer was lost");
+        }
+    }
+}
