@@ -241,6 +241,8 @@ fn several_addresses_can_be_listened_on() {
     server.terminate().assert_fine();
 }
 
+/// The page is for Unix, which has a command and an option more.
+#[cfg(unix)]
 #[test]
 fn the_manual_is_up_to_date() {
     let output = run(&["man"]);
