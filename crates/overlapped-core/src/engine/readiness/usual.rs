@@ -1,9 +1,9 @@
 //! The usual case: one operation waits on a connection, and it has one piece of memory.
 //!
-//! `side.rs` serves every case, this one included; here it is done with a quarter of the
-//! instructions, and on a quarter of the lines of code that the processor has to fetch. That is
-//! what a small request costs beside the kernel's part. Whatever is not usual is left to the loop
-//! there, untouched, and a call that found nothing is made again by it.
+//! `side.rs` serves every case, this one included; here it is done with far fewer instructions, on
+//! fewer lines of code that the processor has to fetch, which is what a small request costs beside
+//! the kernel's part (counted in `docs/design/readiness.md`). Whatever is not usual is left to the
+//! loop there, and a call that found nothing is made again by it.
 
 use std::slice;
 
