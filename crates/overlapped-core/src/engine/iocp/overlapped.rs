@@ -9,9 +9,7 @@ use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::file::{FileState, Opening};
 use super::socket::SocketState;
-use super::status;
 use super::transmit::Transmit;
-use crate::Status;
 
 /// The front of an operation's header on Windows.
 #[repr(C)]
@@ -53,11 +51,6 @@ impl Overlapped {
         let place = unsafe { &mut self.kernel.get_mut().Anonymous.Anonymous };
         place.Offset = offset as u32;
         place.OffsetHigh = (offset >> 32) as u32;
-    }
-
-    /// How the operation ended, once its packet was taken.
-    pub(super) fn status(&mut self) -> Status {
-        status::of_packet(self.kernel.get_mut().Internal as u32 as i32)
     }
 }
 

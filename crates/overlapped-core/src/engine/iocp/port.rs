@@ -25,6 +25,7 @@ use super::clock::{Clock, nanoseconds};
 use super::file::{File, FileState};
 use super::overlapped::Whose;
 use super::socket::{Socket, SocketState};
+use super::status;
 use crate::endpoint::Endpoint;
 use crate::operation::{Header, Operation, OperationList};
 use crate::pool::Pool;
@@ -528,8 +529,11 @@ impl PortInner {
                 // SAFETY: the address is that of an operation whose memory was given up when it
                 // was started or posted, and the kernel is done with it.
                 let operation = unsafe { Operation::from_raw(header) };
+                // The packet's own status (GX-2), which the operation's structure holds too by now;
+                // but under Wine not when the thread that started it has exited (PK-10).
+                let code = entry.Internal as u32 as i32;
                 let bytes = entry.dwNumberOfBytesTransferred as usize;
-                if let Some(operation) = self.landed(operation, bytes) {
+                if let Some(operation) = self.landed(operation, code, bytes) {
                     into.push(operation);
                 }
             }
@@ -538,17 +542,15 @@ impl PortInner {
     }
 
     /// An operation has come back with its packet, and is over or not.
-    fn landed(&self, mut operation: Operation, bytes: usize) -> Option<Operation> {
+    fn landed(&self, mut operation: Operation, code: i32, bytes: usize) -> Option<Operation> {
         match std::mem::take(&mut operation.overlapped.whose) {
             Whose::Nobody => {}
             Whose::Socket(socket) => {
-                let status = operation.overlapped.status();
-                operation = socket.land(operation, status, bytes)?;
+                operation = socket.land(operation, status::of_packet(code), bytes)?;
                 self.lift_deadline(&mut operation);
             }
             Whose::File(file) => {
-                let status = operation.overlapped.status();
-                file.land(&mut operation, status, bytes);
+                file.land(&mut operation, status::of_packet(code), bytes);
                 self.lift_deadline(&mut operation);
             }
         }
