@@ -1,0 +1,4 @@
+//! The exported functions, by subject.
+
+mod handles;
+mod sync;

@@ -1,0 +1,51 @@
+//! The last error, and the numbers that programs compare it with.
+
+use std::cell::Cell;
+
+/// A Win32 or Winsock error number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Error(pub(crate) u32);
+
+macro_rules! errors {
+    ($($name:ident = $number:literal),* $(,)?) => {
+        impl Error {
+            $(pub(crate) const $name: Error = Error($number);)*
+        }
+    };
+}
+
+errors! {
+    INVALID_HANDLE = 6,
+    NOT_ENOUGH_MEMORY = 8,
+    INVALID_PARAMETER = 87,
+    TOO_MANY_POSTS = 298,
+    WAIT_TIMEOUT = 258,
+    NOT_OWNER = 288,
+    ABANDONED_WAIT_0 = 735,
+    IO_INCOMPLETE = 996,
+    IO_PENDING = 997,
+    NOT_FOUND = 1168,
+    ALREADY_EXISTS = 183,
+}
+
+thread_local! {
+    static LAST: Cell<u32> = const { Cell::new(0) };
+}
+
+/// What `GetLastError` and `WSAGetLastError` show; they are one.
+pub(crate) fn last() -> u32 {
+    LAST.get()
+}
+
+/// Sets it; a call that succeeds leaves it alone (GQ-2).
+pub(crate) fn set_last(error: Error) {
+    LAST.set(error.0);
+}
+
+/// A call's result as most of Win32 gives it: the value, or `failed` and the last error set.
+pub(crate) fn or<T>(result: Result<T, Error>, failed: T) -> T {
+    result.unwrap_or_else(|error| {
+        set_last(error);
+        failed
+    })
+}

@@ -1,0 +1,214 @@
+//! The handle table.
+//!
+//! A handle is a number that names an entry, and an entry names an object. Handles are given out as
+//! Windows does: multiples of four, so that the two lowest bits are free for the program (PK-7), and
+//! below 2^31, since programs keep them in ints. Between is a generation, so that a handle that was
+//! closed does not name what came after it, for as long as 512 others have not had the entry:
+//!
+//! ```text
+//! 31 30        22 21               2 1 0
+//!  0 |generation |  index           |tag|
+//! ```
+//!
+//! Several handles may name one object (`DuplicateHandle`). The object learns when the last one is
+//! closed, which is what ends a port's waits and a socket's operations (CX-6, CX-7, CX-9); whoever is
+//! using it at that moment keeps its memory.
+
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use crate::abi::HANDLE;
+use crate::error::Error;
+use crate::objects::Object;
+
+const TAG_BITS: u32 = 2;
+const INDEX_BITS: u32 = 20;
+const GENERATIONS: u32 = 1 << 9;
+/// How many handles there may be at once.
+const MOST: usize = 1 << INDEX_BITS;
+const CHUNK: usize = 1024;
+
+/// Entries never move, so that finding one takes no lock but its own.
+static CHUNKS: [OnceLock<Box<[Mutex<Entry>]>>; MOST / CHUNK] =
+    [const { OnceLock::new() }; MOST / CHUNK];
+
+static FREE: Mutex<Free> = Mutex::new(Free {
+    closed: Vec::new(),
+    // 0 is no handle.
+    unused: 1,
+});
+
+struct Free {
+    closed: Vec<u32>,
+    /// From here on entries were never used.
+    unused: u32,
+}
+
+#[derive(Default)]
+struct Entry {
+    generation: u32,
+    named: Option<Arc<Named>>,
+}
+
+/// An object, and how many handles name it.
+pub(crate) struct Named {
+    handles: AtomicUsize,
+    object: Object,
+}
+
+/// Gives an object its first handle.
+pub(crate) fn open(object: impl Into<Object>) -> Result<HANDLE, Error> {
+    insert(Arc::new(Named {
+        handles: AtomicUsize::new(0),
+        object: object.into(),
+    }))
+}
+
+/// Another handle for what `handle` names.
+pub(crate) fn duplicate(handle: HANDLE) -> Result<HANDLE, Error> {
+    let entry = entry(handle)?;
+    let named = entry.named.clone().expect("an entry that is found is used");
+    // Within the entry's lock, so that the last handle is not closed meanwhile.
+    named.handles.fetch_add(1, SeqCst);
+    drop(entry);
+    let result = insert(named.clone());
+    gone(named);
+    result
+}
+
+/// Closes a handle, and with an object's last one the object.
+pub(crate) fn close(handle: HANDLE) -> Result<(), Error> {
+    let mut entry = entry(handle)?;
+    let named = entry.named.take().expect("an entry that is found is used");
+    entry.generation = (entry.generation + 1) % GENERATIONS;
+    drop(entry);
+    let index = index_of(handle).expect("it was found");
+    lock(&FREE).closed.push(index);
+    gone(named);
+    Ok(())
+}
+
+/// What a handle names.
+pub(crate) fn find(handle: HANDLE) -> Result<Object, Error> {
+    let entry = entry(handle)?;
+    let named = entry
+        .named
+        .as_ref()
+        .expect("an entry that is found is used");
+    Ok(named.object.clone())
+}
+
+fn insert(named: Arc<Named>) -> Result<HANDLE, Error> {
+    let index = {
+        let mut free = lock(&FREE);
+        match free.closed.pop() {
+            Some(index) => index,
+            None if (free.unused as usize) < MOST => {
+                free.unused += 1;
+                free.unused - 1
+            }
+            None => return Err(Error::NOT_ENOUGH_MEMORY),
+        }
+    };
+    named.handles.fetch_add(1, SeqCst);
+    let mut entry = lock(at(index));
+    entry.named = Some(named);
+    let value = (entry.generation << INDEX_BITS | index) << TAG_BITS;
+    Ok(value as usize as HANDLE)
+}
+
+/// One handle less.
+fn gone(named: Arc<Named>) {
+    if named.handles.fetch_sub(1, SeqCst) == 1 {
+        named.object.last_handle_closed();
+    }
+}
+
+/// The entry that a handle names, locked, if it does.
+fn entry(handle: HANDLE) -> Result<MutexGuard<'static, Entry>, Error> {
+    let index = index_of(handle).ok_or(Error::INVALID_HANDLE)?;
+    let chunk = CHUNKS[index as usize / CHUNK]
+        .get()
+        .ok_or(Error::INVALID_HANDLE)?;
+    let entry = lock(&chunk[index as usize % CHUNK]);
+    let generation = handle as usize as u32 >> (INDEX_BITS + TAG_BITS);
+    if entry.named.is_none() || entry.generation != generation {
+        return Err(Error::INVALID_HANDLE);
+    }
+    Ok(entry)
+}
+
+fn index_of(handle: HANDLE) -> Option<u32> {
+    let value = u32::try_from(handle as usize).ok()?;
+    (value >> 31 == 0).then_some((value >> TAG_BITS) & (MOST as u32 - 1))
+}
+
+fn at(index: u32) -> &'static Mutex<Entry> {
+    let chunk = CHUNKS[index as usize / CHUNK]
+        .get_or_init(|| (0..CHUNK).map(|_| Mutex::default()).collect());
+    &chunk[index as usize % CHUNK]
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::objects::Event;
+
+    fn event() -> HANDLE {
+        open(Event::new(true, false)).unwrap()
+    }
+
+    #[test]
+    fn a_closed_handle_names_nothing_also_when_its_entry_is_used_again() {
+        let one = event();
+        assert!(find(one).is_ok());
+        close(one).unwrap();
+        assert_eq!(find(one).err(), Some(Error::INVALID_HANDLE));
+        assert_eq!(close(one), Err(Error::INVALID_HANDLE));
+        let others: Vec<_> = (0..100).map(|_| event()).collect();
+        assert!(!others.contains(&one));
+        assert!(find(one).is_err());
+        for other in others {
+            close(other).unwrap();
+        }
+    }
+
+    #[test]
+    fn handles_are_multiples_of_four_in_an_int_and_their_tag_is_ignored() {
+        let handle = event();
+        assert_eq!(handle as usize % 4, 0);
+        assert!(i32::try_from(handle as usize).is_ok_and(|value| value > 0));
+        assert!(find((handle as usize | 1) as HANDLE).is_ok());
+        close(handle).unwrap();
+    }
+
+    #[test]
+    fn foreign_numbers_are_refused() {
+        for wrong in [
+            0,
+            1,
+            4 * (MOST - 1),
+            1 << 31,
+            usize::MAX,
+            usize::MAX - 1,
+            0xdead_beef_0000,
+        ] {
+            assert!(find(wrong as HANDLE).is_err(), "{wrong:x}");
+        }
+    }
+
+    #[test]
+    fn a_duplicate_keeps_the_object() {
+        let one = event();
+        let other = duplicate(one).unwrap();
+        assert_ne!(one, other);
+        close(one).unwrap();
+        assert!(find(other).is_ok());
+        close(other).unwrap();
+        assert!(duplicate(other).is_err());
+    }
+}
