@@ -122,7 +122,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// Takes std's `TcpStream` and `TcpListener`, a `socket2::Socket`, or an
     /// [`Accepted`](crate::Accepted) connection, `UdpSocket`; on Linux also `UnixStream`,
     /// `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, and any owned descriptor that can
-    /// be waited for. A socket or pipe is put into non-blocking mode, which its duplicates share;
+    /// be waited for; on Windows also an end of a named pipe as an `OwnedHandle`, if it was opened with
+    /// `FILE_FLAG_OVERLAPPED`, is connected, and is read as bytes (what a child process has for its
+    /// input and output is such; [`pipe`](crate::pipe) makes a pair). On Linux a socket or pipe is put into non-blocking mode, which its duplicates share;
     /// anything else is left as it is, since all that can be done with it is to wait until it is
     /// ready (`Socket::ready`). Set options such as broadcast, membership of multicast groups and
     /// reuse before. [`stream_socket`](crate::stream_socket) makes one to be
@@ -171,7 +173,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
                 #[cfg(unix)]
                 socket: Endpoint::Os(file),
                 #[cfg(windows)]
-                socket: Endpoint::File(file),
+                socket: Endpoint::Handle(file),
                 key,
             }),
         }
@@ -524,8 +526,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 
     /// The operations that are under way now, by kind, the most frequent first: those that were
     /// started and whose packets are not queued yet. Visits every socket, one after the other, so that
-    /// nothing has to be counted when operations start and end; not for each request. (Empty on
-    /// Windows, so far.)
+    /// nothing has to be counted when operations start and end; not for each request.
     pub fn under_way(&self) -> Vec<(Kind, usize)> {
         self.handle.port.under_way()
     }

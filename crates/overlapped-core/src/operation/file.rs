@@ -68,7 +68,7 @@ impl Header {
     ) -> io::Result<()> {
         self.file().open = Some(Opening {
             path,
-            flags: options.flags()?,
+            flags: options.of_system()?,
             mode: options.permissions(),
             file: file.state().clone(),
         });

@@ -17,7 +17,7 @@ crate::on_every_engine!(
 fn po_1_any_concurrency_value_makes_a_port() {
     for concurrency in [0, 1, 7, 10_000] {
         let port: Port = CompletionPort::new(concurrency).unwrap();
-        let counted = port.stats().queue.concurrency;
+        let counted = port.stats().concurrency;
         match concurrency {
             0 => assert_eq!(counted, std::thread::available_parallelism().unwrap().get()),
             n => assert_eq!(counted, n),

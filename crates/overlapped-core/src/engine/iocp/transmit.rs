@@ -9,7 +9,7 @@ use windows_sys::Win32::Storage::FileSystem::GetFileSizeEx;
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::file::{File, OpenFile};
-use super::status;
+use super::{pieces, status};
 use crate::Status;
 use crate::operation::Header;
 
@@ -88,18 +88,11 @@ pub(super) unsafe fn issue(
     let there = size(&transmit.file)?.saturating_sub(transmit.offset);
     let length = transmit.wanted.map_or(there, |wanted| wanted.min(there));
     transmit.short = transmit.wanted.is_some_and(|wanted| wanted > there);
-    let pieces = operation.segments();
-    let (head, tail) = pieces.split_at(transmit.head);
+    let (head, tail) = operation.segments().split_at(transmit.head);
     // What follows a file that ends too early is not sent.
     let tail = if transmit.short { &[][..] } else { tail };
-    for (end, pieces) in transmit.ends.iter_mut().zip([head, tail]) {
-        end.clear();
-        for piece in pieces {
-            // SAFETY: the segment obeys `Segment::new`.
-            end.extend_from_slice(unsafe {
-                std::slice::from_raw_parts(piece.as_ptr(), piece.len())
-            });
-        }
+    for (end, parts) in transmit.ends.iter_mut().zip([head, tail]) {
+        pieces::gather(parts, end);
     }
     let [head, tail] = &transmit.ends;
     let total = length + head.len() as u64 + tail.len() as u64;
