@@ -175,7 +175,7 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             a.wait();
             post(port, 1);
             assert_eq!(a.packet(), 1);
-            let noticed = counts(&port).noticed;
+            let noticed = counts(port).noticed;
             let gate = Gate::new();
             let shut = (name == "mutex").then(|| gate.locked.lock().unwrap());
             let its = gate.clone();
@@ -186,7 +186,7 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             });
             post(port, 2);
             assert_eq!(b.packet(), 2, "{name}");
-            let stats = counts(&port);
+            let stats = counts(port);
             assert_eq!(stats.rescues, 0);
             assert!(stats.noticed > noticed, "{name}: {stats:?}");
 
@@ -198,9 +198,9 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             until("all three count", || {
                 c.get(Duration::ZERO);
                 assert!(matches!(c.got(), Err(GetError::TimedOut)));
-                counts(&port).active == 3
+                counts(port).active == 3
             });
-            let stats = counts(&port);
+            let stats = counts(port);
             assert_eq!((stats.blocked, stats.overshoot), (0, 2), "{name}");
             // Above the limit nobody is released.
             post(port, 3);
@@ -211,7 +211,7 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             c.get(WATCHDOG);
             assert_eq!(c.packet(), 3);
             c.exit();
-            assert_eq!(counts(&port).active, 0);
+            assert_eq!(counts(port).active, 0);
         }
     });
 }
@@ -235,7 +235,7 @@ fn cc_9_a_worker_that_runs_or_could_run_keeps_its_place() {
                 a.wait();
                 post(port, 1);
                 assert_eq!(a.packet(), 1);
-                let noticed = counts(&port).noticed;
+                let noticed = counts(port).noticed;
                 let (stop, stopped) = channel::<()>();
                 a.run(move |_| {
                     while stopped.try_recv() == Err(TryRecvError::Empty) {
@@ -245,11 +245,11 @@ fn cc_9_a_worker_that_runs_or_could_run_keeps_its_place() {
                     }
                 });
                 post(port, 2);
-                let looks = counts(&port).looks;
+                let looks = counts(port).looks;
                 until("the watcher has looked", || {
-                    counts(&port).looks >= looks + 30
+                    counts(port).looks >= looks + 30
                 });
-                let stats = counts(&port);
+                let stats = counts(port);
                 assert_eq!((stats.queued, stats.waiting), (1, 1), "{stats:?}");
                 assert_eq!((stats.noticed, stats.rescues), (noticed, 0));
                 drop(stop);
@@ -282,7 +282,7 @@ fn a_computing_worker_leaves_the_other_place_to_others() {
         a.wait();
         port.timer(text(b"", 3), Duration::from_millis(1)).unwrap();
         assert_eq!(a.packet(), 3);
-        assert_eq!(counts(&port).noticed, 0);
+        assert_eq!(counts(port).noticed, 0);
         a.exit();
         b.exit();
     });

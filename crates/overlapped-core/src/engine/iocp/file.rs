@@ -29,7 +29,7 @@ use super::open::{Plan, SHARED};
 use super::overlapped::Whose;
 use super::port::PortInner;
 use super::{pieces, status};
-use crate::operation::{Header, Kind, Operation, OperationList, Refused, Token};
+use crate::operation::{Header, Kind, Operation, OperationList, Refused, Token, is_range};
 use crate::port::timers::Due;
 use crate::{OpenOptions, Status};
 
@@ -479,11 +479,7 @@ fn admit(guarded: &Guarded, operation: &mut Operation) -> Result<Option<Arc<Open
         Kind::Write if !file.allows(FILE_WRITE_DATA) => return Err(Status::INVALID_PARAMETER),
         _ => {}
     }
-    let end = operation
-        .scratch()
-        .offset
-        .checked_add(operation.capacity() as u64);
-    if end.is_none_or(|end| i64::try_from(end).is_err()) {
+    if !is_range(operation.scratch().offset, operation.capacity() as u64) {
         return Err(Status::INVALID_PARAMETER);
     }
     // Told in 32 bits. A read may be short, a write is whole.

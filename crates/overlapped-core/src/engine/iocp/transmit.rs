@@ -11,7 +11,7 @@ use windows_sys::Win32::System::IO::OVERLAPPED;
 use super::file::{File, OpenFile};
 use super::{pieces, status};
 use crate::Status;
-use crate::operation::Header;
+use crate::operation::{Header, is_range};
 
 /// The most that one call sends.
 const MOST: u64 = i32::MAX as u64 - 1;
@@ -46,8 +46,7 @@ impl Header {
         length: Option<u64>,
         head: usize,
     ) -> Result<(), Status> {
-        let end = offset.checked_add(length.unwrap_or(0));
-        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        if !is_range(offset, length.unwrap_or(0)) {
             return Err(Status::INVALID_PARAMETER);
         }
         let file = file.readable()?;
