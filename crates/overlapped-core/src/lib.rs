@@ -43,8 +43,7 @@ mod status;
 
 #[cfg(not(any(target_os = "linux", windows)))]
 compile_error!(
-    "overlapped has no engine for this system yet: it runs on Linux and on Windows \
-     (docs/engines.md lists what it needs)"
+    "overlapped has no engine for this system yet: it runs on Linux and on Windows (docs/engines.md)"
 );
 
 use std::borrow::Cow;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use overlapped::{Buffer, Endpoint, Operation, Start, Status};
+use overlapped::{Buffer, Endpoint, Kind, Operation, Start, Status};
 
 use crate::world::{Op, Port, Sock, System, World, get, nothing, room, text};
 
@@ -300,6 +300,24 @@ fn cx_10_the_end_of_the_port_ends_what_a_pipe_has_under_way() {
     assert!(reader.recv(room(9, 0)).is_err());
 }
 
+#[test]
+fn what_is_under_way_is_counted_by_kind() {
+    let (port, reader, writer) = piped();
+    assert_eq!(port.under_way(), []);
+    for user in 0..3 {
+        reader.recv(room(9, user)).unwrap();
+    }
+    port.timer(text(b"", 4), Duration::from_secs(3600)).unwrap();
+    let (_other, full) = overlapped::pipe().unwrap();
+    let full = port.associate(full, 3).unwrap();
+    full.send(long(5)).unwrap();
+    full.send(long(6)).unwrap();
+    nothing(&port);
+    let expected = [(Kind::Recv, 3), (Kind::Send, 2), (Kind::Timer, 1)];
+    assert_eq!(port.under_way(), expected);
+    drop((reader, writer));
+}
+
 /// Each yields itself or its packet, and never both. Which of them is the engine's business.
 #[test]
 fn sk_1_a_pipe_can_skip_packets() {
@@ -396,9 +414,8 @@ fn io_19_a_childs_output_is_received() {
 fn po_5_handles_without_overlapped_operations_are_refused() {
     use std::os::windows::io::OwnedHandle;
     let port = System::new().port();
-    let (reader, _writer) = std::io::pipe().unwrap();
-    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
-    for handle in [OwnedHandle::from(reader), file.into()] {
+    let (reader, writer) = std::io::pipe().unwrap();
+    for handle in [OwnedHandle::from(reader), writer.into()] {
         let refused = port.associate(handle, 5).unwrap_err();
         assert_eq!(refused.error.kind(), std::io::ErrorKind::Unsupported);
         assert!(matches!(refused.socket, Endpoint::Handle(_)));

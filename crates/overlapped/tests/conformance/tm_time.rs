@@ -607,7 +607,6 @@ fn tm_3_a_cancel_races_with_expiry() {
 }
 
 /// CX-2: one type of token for sockets, files and timers, and none names what is another's.
-#[cfg(target_os = "linux")]
 #[test]
 fn tm_3_a_files_token_names_no_timer() {
     let port: Port = overlapped::CompletionPort::new(1).unwrap();
@@ -615,7 +614,7 @@ fn tm_3_a_files_token_names_no_timer() {
     for user in 0..64 {
         port.timer(text(b"", user), long).unwrap();
     }
-    let program = std::fs::File::open("/proc/self/exe").unwrap();
+    let program = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
     let file = port.associate_file(program, 1).unwrap();
     for user in 0..64 {
         let started = file.read_at(room(1, user), 0).unwrap();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::windows::io::{AsRawSocket, OwnedSocket};
+use std::ptr::NonNull;
 
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock::{
@@ -20,13 +21,15 @@ use crate::{Address, Status};
 ///
 /// # Safety
 ///
-/// As for `calls::issue`, whose last reference to the operation this is.
+/// As for `calls::issue`.
 pub(super) unsafe fn issue(
     listener: SOCKET,
     family: i32,
-    operation: &mut Header,
-    overlapped: *mut OVERLAPPED,
+    header: NonNull<Header>,
 ) -> Result<Issued, Status> {
+    // SAFETY: nobody else has it, and this reference is not used any more when the call is made.
+    let operation = unsafe { &mut *header.as_ptr() };
+    let overlapped: *mut OVERLAPPED = header.as_ptr().cast();
     let accept_ex = extension::<LPFN_ACCEPTEX>(listener, WSAID_ACCEPTEX)?;
     let accepted = new_stream(family)?;
     let raw = accepted.as_raw_socket() as SOCKET;

@@ -3,9 +3,9 @@
 //! A call that fails queues no packet (PK-5), with one exception: what is a warning to the system,
 //! and so completes with a packet, is a failure to Winsock. Who errs in whether a packet comes loses
 //! the operation's memory, or frees it twice. The usual warning is that a datagram was longer than
-//! the memory that it is received into; to have none of it, behind the user's buffers every receive of a datagram
-//! has a *sink*, where the rest goes and nobody reads it. Whether the datagram was too long
-//! is told by the number of bytes (IO-9).
+//! the memory that it is received into; to have none of it, behind the user's buffers every receive
+//! of a datagram has a *sink*, where the rest goes and nobody reads it. Whether the datagram was too
+//! long is told by the number of bytes (IO-9).
 
 use std::cell::UnsafeCell;
 use std::mem::MaybeUninit;
@@ -106,8 +106,8 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
         return Err(Status::INVALID_BUFFER_SIZE);
     }
     if matches!(local.nature, Nature::Pipe { .. }) {
-        // SAFETY: by the caller's word; the reference to the operation ends here.
-        return unsafe { pipe::issue(local.handle, operation, overlapped) };
+        // SAFETY: the caller's word.
+        return unsafe { pipe::issue(local.handle, header) };
     }
     let socket = local.handle as SOCKET;
     let datagrams = local.nature == Nature::Datagram;
@@ -200,18 +200,16 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
             outcome(failed == 0, bytes, overlapped)
         }
         Kind::SendFile => {
-            // SAFETY: by the caller's word; the reference to the operation ends here.
-            let done = unsafe { transmit::issue(socket, operation, overlapped)? };
+            // SAFETY: the caller's word.
+            let done = unsafe { transmit::issue(socket, header)? };
             if done {
                 // SAFETY: it is over, so nobody writes to it.
                 bytes = unsafe { (*overlapped).InternalHigh } as u32;
             }
             outcome(done, bytes, overlapped)
         }
-        // SAFETY: by the caller's word; the reference to the operation ends here.
-        Kind::Accept | Kind::AcceptRecv => unsafe {
-            accept::issue(socket, local.family, operation, overlapped)
-        },
+        // SAFETY: the caller's word.
+        Kind::Accept | Kind::AcceptRecv => unsafe { accept::issue(socket, local.family, header) },
         Kind::Connect if datagrams => {
             let to = address_of_peer(operation)?;
             // SAFETY: the address lives for the call.
@@ -221,7 +219,7 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
             }
         }
         // SAFETY: as above.
-        Kind::Connect => unsafe { connect::issue(socket, operation, overlapped) },
+        Kind::Connect => unsafe { connect::issue(socket, header) },
         _ => Err(Status::NOT_SUPPORTED),
     }
     .or_else(|status| match status {

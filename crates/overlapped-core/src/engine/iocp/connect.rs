@@ -1,6 +1,6 @@
 //! Connecting.
 
-use std::ptr::null;
+use std::ptr::{NonNull, null};
 
 use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock::{
@@ -18,12 +18,11 @@ use crate::operation::Header;
 ///
 /// # Safety
 ///
-/// As for `calls::issue`, whose last reference to the operation this is.
-pub(super) unsafe fn issue(
-    socket: SOCKET,
-    operation: &mut Header,
-    overlapped: *mut OVERLAPPED,
-) -> Result<Issued, Status> {
+/// As for `calls::issue`.
+pub(super) unsafe fn issue(socket: SOCKET, header: NonNull<Header>) -> Result<Issued, Status> {
+    // SAFETY: nobody else has it, and this reference is not used any more when the call is made.
+    let operation = unsafe { &mut *header.as_ptr() };
+    let overlapped: *mut OVERLAPPED = header.as_ptr().cast();
     let connect_ex = extension::<LPFN_CONNECTEX>(socket, WSAID_CONNECTEX)?;
     let to = address_of_peer(operation)?;
     bind_if_unbound(socket, &to);

@@ -6,7 +6,7 @@
 
 use std::io;
 use std::os::windows::io::{FromRawHandle, OwnedHandle};
-use std::ptr::{null, null_mut};
+use std::ptr::{NonNull, null, null_mut};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use windows_sys::Win32::Foundation::{
@@ -143,12 +143,11 @@ fn mode(pipe: HANDLE) -> io::Result<u32> {
 ///
 /// # Safety
 ///
-/// As for `calls::issue`, whose last reference to the operation this is.
-pub(super) unsafe fn issue(
-    pipe: HANDLE,
-    operation: &mut Header,
-    overlapped: *mut OVERLAPPED,
-) -> Result<Issued, Status> {
+/// As for `calls::issue`.
+pub(super) unsafe fn issue(pipe: HANDLE, header: NonNull<Header>) -> Result<Issued, Status> {
+    // SAFETY: nobody else has it, and this reference is not used any more when the call is made.
+    let operation = unsafe { &mut *header.as_ptr() };
+    let overlapped: *mut OVERLAPPED = header.as_ptr().cast();
     let (mut bytes, most) = (0, u32::MAX as usize);
     // SAFETY: the pipe is open; the OVERLAPPED is the front of memory that was just given up and
     // stays until its packet is taken; the bytes obey `Segment::new`, or are the operation's own.

@@ -1,6 +1,6 @@
 //! A send of bytes, a range of a file, and bytes (TF-1).
 
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 use windows_sys::Win32::Foundation::HANDLE;
@@ -73,12 +73,11 @@ impl Header {
 ///
 /// # Safety
 ///
-/// As for `calls::issue`, whose last reference to the operation this is.
-pub(super) unsafe fn issue(
-    socket: SOCKET,
-    operation: &mut Header,
-    overlapped: *mut OVERLAPPED,
-) -> Result<bool, Status> {
+/// As for `calls::issue`.
+pub(super) unsafe fn issue(socket: SOCKET, header: NonNull<Header>) -> Result<bool, Status> {
+    // SAFETY: nobody else has it, and this reference is not used any more when the call is made.
+    let operation = unsafe { &mut *header.as_ptr() };
+    let overlapped: *mut OVERLAPPED = header.as_ptr().cast();
     let mut transmit = operation
         .scratch()
         .transmit
