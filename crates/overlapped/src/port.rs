@@ -120,13 +120,18 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// Associates a socket with the port, under a key that comes with each of its packets.
     ///
     /// Takes std's `TcpStream` and `TcpListener`, a `socket2::Socket`, or an
-    /// [`Accepted`](crate::Accepted) connection, `UdpSocket`; on Linux also `UnixStream`,
-    /// `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, and any owned descriptor that can
-    /// be waited for. A socket or pipe is put into non-blocking mode, which its duplicates share;
-    /// anything else is left as it is, since all that can be done with it is to wait until it is
-    /// ready (`Socket::ready`). Set options such as broadcast, membership of multicast groups and
-    /// reuse before. [`stream_socket`](crate::stream_socket) makes one to be
-    /// connected.
+    /// [`Accepted`](crate::Accepted) connection, `UdpSocket`, and the ends of a
+    /// [`pipe`](crate::pipe). Set options such as broadcast, membership of multicast groups and reuse
+    /// before. [`stream_socket`](crate::stream_socket) makes one to be connected.
+    ///
+    /// On Linux also `UnixStream`, `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, and any
+    /// owned descriptor that can be waited for. A socket or pipe is put into non-blocking mode, which
+    /// its duplicates share; anything else is left as it is, since all that can be done with it is to
+    /// wait until it is ready (`Socket::ready`).
+    ///
+    /// On Windows also an end of a named pipe, as an `OwnedHandle`, if it was opened with
+    /// `FILE_FLAG_OVERLAPPED`, is connected, and is read as bytes. What std has of a child process's
+    /// input and output is such.
     ///
     /// # Errors
     ///
@@ -171,7 +176,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
                 #[cfg(unix)]
                 socket: Endpoint::Os(file),
                 #[cfg(windows)]
-                socket: Endpoint::File(file),
+                socket: Endpoint::Handle(file),
                 key,
             }),
         }
@@ -524,8 +529,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 
     /// The operations that are under way now, by kind, the most frequent first: those that were
     /// started and whose packets are not queued yet. Visits every socket, one after the other, so that
-    /// nothing has to be counted when operations start and end; not for each request. (Empty on
-    /// Windows, so far.)
+    /// nothing has to be counted when operations start and end; not for each request.
     pub fn under_way(&self) -> Vec<(Kind, usize)> {
         self.handle.port.under_way()
     }

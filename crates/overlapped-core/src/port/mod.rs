@@ -3,11 +3,11 @@
 mod binding;
 pub(crate) mod fork;
 mod limited;
+mod tally;
 pub(crate) mod timers;
 
 use std::borrow::Cow;
 use std::io;
-use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -25,8 +25,9 @@ use crate::pool::Pool;
 use crate::presence::Watch;
 use crate::{File, GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
+use tally::Tally;
 pub(crate) use timers::Due;
-use timers::{Beat, Key, Timers};
+use timers::{Beat, Key, Timers, nanoseconds};
 
 pub(crate) struct PortInner {
     queue: Queue<ItemList>,
@@ -191,27 +192,19 @@ impl Port {
         mut operation: Operation,
         period: Duration,
     ) -> Result<Token, Refused> {
-        let Some(period) = NonZeroU64::new(nanoseconds(period)) else {
+        let now = || self.inner.system().now();
+        let Some(beat) = Beat::of(&mut operation, period, now) else {
             let status = Status::INVALID_PARAMETER;
             return Err(Refused { status, operation });
         };
-        let beat = match *operation.beat() {
-            Some(beat) if beat.period() == period => beat,
-            _ => Beat::new(period, self.inner.system().now()),
-        };
-        *operation.beat() = Some(beat);
         self.inner.start_timer(operation, beat.next())
     }
 
     /// Cancels a timer; `false` if it is not under way (CX-2).
     pub fn cancel_timer(&self, token: Token) -> bool {
-        let key = timers::key(token);
-        let Some(Due::Timer(mut operation)) = key.and_then(|key| self.inner.timers.remove(key))
-        else {
+        let Some(operation) = self.inner.timers.cancel(token) else {
             return false;
         };
-        *operation.beat() = None;
-        operation.finish(Status::CANCELLED, 0);
         // A closed port drops it.
         drop(self.inner.post(operation));
         true
@@ -319,25 +312,18 @@ impl Port {
     /// The operations that are under way, by kind. Visits all sockets, so that starting and ending an
     /// operation need not count.
     pub fn under_way(&self) -> Vec<(Kind, usize)> {
-        let mut counts: Vec<(Kind, usize)> = Vec::new();
-        let mut count = |kind, more| match counts.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += more,
-            None => counts.push((kind, more)),
-        };
+        let mut tally = Tally::default();
         for socket in self.inner.table.all() {
-            socket.visit(|operation| count(operation.kind(), 1));
+            socket.visit(|operation| tally.count(operation.kind(), 1));
         }
-        self.inner.files.visit(|kind| count(kind, 1));
-        match self.inner.timers.operations() {
-            0 => {}
-            timers => count(Kind::Timer, timers),
-        }
-        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        counts
+        self.inner.files.visit(|kind| tally.count(kind, 1));
+        tally.count(Kind::Timer, self.inner.timers.operations());
+        tally.sorted()
     }
 
     /// A snapshot of the counts.
     pub fn stats(&self) -> Stats {
+        let queue = self.inner.queue.stats();
         Stats {
             engine: self.inner.system().name(),
             engine_reason: self.inner.reason.clone(),
@@ -347,7 +333,10 @@ impl Port {
             timers: self.inner.timers.len(),
             files: self.inner.files.stats(),
             pool: self.inner.pool.stats(),
-            queue: self.inner.queue.stats(),
+            concurrency: queue.concurrency,
+            waiting: queue.waiting,
+            queued: queue.queued,
+            queue: Some(queue),
         }
     }
 }
@@ -564,10 +553,6 @@ impl PortInner {
             }
         }
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Engine<ItemList> for PortInner {

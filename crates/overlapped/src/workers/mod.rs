@@ -165,8 +165,8 @@ where
             (Some(min), Some(max)) => (min, max),
             (Some(min), None) => (min, min.max(MOST)),
             (None, max) => {
-                let max = max.unwrap_or(MOST.max(stats.queue.concurrency + 1));
-                (max.min(stats.queue.concurrency + 1), max)
+                let max = max.unwrap_or(MOST.max(stats.concurrency + 1));
+                (max.min(stats.concurrency + 1), max)
             }
         };
         if min == 0 {
