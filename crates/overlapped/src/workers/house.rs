@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::away::{Away, Place};
 use super::error::{Payload, WorkersError};
+use super::watchman::Watchman;
 use super::{PanicPolicy, WorkersStats};
 use crate::{CompletionPort, GetError, Packet};
 
@@ -39,6 +40,8 @@ struct Guarded {
     gate: Gate,
     /// The keeper should look.
     news: bool,
+    /// A worker has gone out, and the watchman wanted to know; or there is a new one.
+    announced: bool,
     /// Workers that have not come back from their first `get`.
     on_the_way: usize,
     /// By number.
@@ -111,11 +114,15 @@ impl House {
         self.lock().stats
     }
 
+    fn places(&self) -> BTreeMap<u64, Arc<Place>> {
+        self.lock().places.clone()
+    }
+
     pub(super) fn away(&self, at_least: Duration) -> Vec<Away> {
-        let places: Vec<_> = self.lock().places.values().cloned().collect();
+        let places = self.places();
         let now = Instant::now();
         let long = |place: &Arc<Place>| place.look(now, at_least);
-        places.iter().filter_map(long).collect()
+        places.values().filter_map(long).collect()
     }
 
     pub(super) fn verdict(&self, keeper: thread::Result<()>) -> Result<(), WorkersError> {
@@ -145,6 +152,7 @@ pub(super) struct Crew<K, T, H> {
     port: CompletionPort<K, T>,
     handler: Arc<H>,
     plan: Arc<Plan>,
+    watchman: Option<Watchman>,
 }
 
 /// A thread, and whether it is of the minimum.
@@ -164,12 +172,14 @@ where
         port: &CompletionPort<K, T>,
         handler: H,
         plan: Plan,
+        watchman: Option<Watchman>,
     ) -> Self {
         Crew {
             house,
             port: port.lent(),
             handler: Arc::new(handler),
             plan: Arc::new(plan),
+            watchman,
         }
     }
 
@@ -212,6 +222,8 @@ where
         let mut guarded = self.house.lock();
         guarded.on_the_way += 1;
         guarded.places.insert(number, place);
+        // A new one has not been asked to announce itself.
+        guarded.announced = true;
         drop(guarded);
         let thread = builder.spawn(move || worker.run(number));
         let mut guarded = self.house.lock();
@@ -232,7 +244,8 @@ where
     }
 
     /// The keeper. Returns whether the pool ever began.
-    fn keep(self) -> bool {
+    fn keep(mut self) -> bool {
+        let mut watchman = self.watchman.take();
         let mut hired = BTreeMap::new();
         let mut number = 0;
         // The last number is its thread's; numbers are not used again.
@@ -296,7 +309,17 @@ where
                 pause = Some(Instant::now() + next_pause);
                 next_pause = (next_pause * 2).min(LONGEST_PAUSE);
             }
-            self.await_news(pause);
+            let next_round = match &mut watchman {
+                None => None,
+                Some(watchman) => {
+                    if std::mem::take(&mut self.house.lock().announced) {
+                        watchman.hear(Instant::now());
+                    }
+                    watchman.look(|| self.house.places());
+                    watchman.next()
+                }
+            };
+            self.await_news([pause, next_round].into_iter().flatten().min());
         }
     }
 
@@ -419,9 +442,12 @@ where
             Err(GetError::Failed(error)) => return Ending::NotBound(error),
             other => other,
         };
+        let announce = || self.house.tell(|guarded| guarded.announced = true);
         loop {
             match next {
-                Ok(packet) => self.place.while_out(|| (self.handler)(packet, &self.port)),
+                Ok(packet) => self
+                    .place
+                    .while_out(announce, || (self.handler)(packet, &self.port)),
                 Err(GetError::Closed) => return Ending::Told,
                 // The last one stays: it would be missed at once.
                 Err(GetError::TimedOut) if self.port.is_deserted() => {}
