@@ -39,6 +39,7 @@ mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
 mod status;
+mod trace;
 
 use std::borrow::Cow;
 use std::io;
@@ -71,6 +72,9 @@ pub use ready::{Interest, Ready};
 #[cfg(target_os = "linux")]
 pub use socket::Socket;
 pub use status::Status;
+pub use trace::PortNumber;
+#[cfg(feature = "tracing")]
+pub use trace::TARGET;
 
 /// What a port is made with.
 #[derive(Clone, Debug)]

@@ -85,6 +85,8 @@ mod buffer;
 mod direct;
 mod file;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(doctest)]
 mod misuse;
 mod operation;
@@ -100,6 +102,8 @@ pub use aligned::AlignedBuffer;
 pub use buffer::Buffer;
 pub use direct::{Direct, Start};
 pub use file::File;
+#[cfg(feature = "metrics")]
+pub use metrics::PortMetrics;
 pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::away::{Away, Place};
 use super::error::{Payload, WorkersError};
+use super::trace;
 use super::watchman::Watchman;
 use super::{PanicPolicy, WorkersStats};
 use crate::{CompletionPort, GetError, Packet};
@@ -211,7 +212,7 @@ where
         if let Some(bytes) = self.plan.stack_size {
             builder = builder.stack_size(bytes);
         }
-        let place = Arc::new(Place::new(name));
+        let place = Arc::new(Place::new(name.clone()));
         let worker = Worker {
             house: self.house.clone(),
             port: self.port.lent(),
@@ -233,6 +234,9 @@ where
                 stats.threads += 1;
                 stats.started += 1;
                 stats.peak = stats.peak.max(stats.threads);
+                let threads = stats.threads;
+                drop(guarded);
+                trace::started(self.port.number(), &name, threads);
                 Ok(Hired { thread, permanent })
             }
             Err(error) => {
@@ -278,6 +282,8 @@ where
         }
         self.house.set_gate(Gate::Open);
 
+        let port_number = self.port.number();
+        let mut rescues = 0;
         // After an attempt that failed: when the next one is due, and how long to wait after it.
         let mut pause: Option<Instant> = None;
         let mut next_pause = PAUSE;
@@ -287,24 +293,25 @@ where
                 return true;
             }
             let paused = pause.is_some_and(|until| Instant::now() < until);
-            if !paused && !failed && !self.port.is_closed() {
+            if !paused && failed.is_none() && !self.port.is_closed() {
                 pause = None;
-                while !failed
+                while failed.is_none()
                     && hired.values().filter(|hired| hired.permanent).count() < self.plan.min
                 {
-                    failed = hire(&mut hired, true).is_err();
+                    failed = hire(&mut hired, true).err();
                 }
                 // First the vigil, then the look: so nothing is missed between.
                 self.port.keep_vigil(hired.len() < self.plan.max);
-                if !failed && hired.len() < self.plan.max && self.nobody_is_in_reserve() {
-                    failed = hire(&mut hired, false).is_err();
+                if failed.is_none() && hired.len() < self.plan.max && self.nobody_is_in_reserve() {
+                    failed = hire(&mut hired, false).err();
                     self.port.keep_vigil(hired.len() < self.plan.max);
-                    if !failed {
+                    if failed.is_none() {
                         next_pause = PAUSE;
                     }
                 }
             }
-            if failed {
+            if let Some(error) = failed {
+                trace::not_started(port_number, &error, next_pause);
                 self.house.lock().stats.failures += 1;
                 pause = Some(Instant::now() + next_pause);
                 next_pause = (next_pause * 2).min(LONGEST_PAUSE);
@@ -315,7 +322,13 @@ where
                     if std::mem::take(&mut self.house.lock().announced) {
                         watchman.hear(Instant::now());
                     }
-                    watchman.look(|| self.house.places());
+                    if watchman.look(|| self.house.places()) && trace::ON {
+                        let before = rescues;
+                        rescues = self.port.stats().queue.rescues;
+                        if rescues > before {
+                            trace::presumed_blocked(port_number, rescues - before);
+                        }
+                    }
                     watchman.next()
                 }
             };
@@ -345,10 +358,10 @@ where
         guarded.news = false;
     }
 
-    /// Joins those who have ended. Whether one of them could not begin.
-    fn take_leave(&self, hired: &mut BTreeMap<u64, Hired>) -> bool {
+    /// Joins those who have ended. Why one of them could not begin, if so.
+    fn take_leave(&self, hired: &mut BTreeMap<u64, Hired>) -> Option<io::Error> {
         let ended = std::mem::take(&mut self.house.lock().ended);
-        let mut not_bound = false;
+        let mut not_bound = None;
         for (number, ending) in ended {
             let permanent = hired.remove(&number).is_some_and(|hired| {
                 // Only now it is gone from the port, too.
@@ -358,6 +371,16 @@ where
             let mut guarded = self.house.lock();
             guarded.places.remove(&number);
             guarded.stats.threads -= 1;
+            let threads = guarded.stats.threads;
+            drop(guarded);
+            let port = self.port.number();
+            match &ending {
+                Ending::NotNeeded => trace::not_needed(port, threads),
+                Ending::Panicked(_) => trace::panicked(port, threads),
+                Ending::Failed(error) => trace::failed(port, error),
+                Ending::Told | Ending::NotBound(_) => {}
+            }
+            let mut guarded = self.house.lock();
             let mut closes = false;
             match ending {
                 Ending::Told => {}
@@ -369,7 +392,7 @@ where
                         guarded.first_panic = Some(payload);
                     }
                 }
-                Ending::NotBound(_) if !permanent => not_bound = true,
+                Ending::NotBound(error) if !permanent => not_bound = Some(error),
                 Ending::NotBound(error) | Ending::Failed(error) => {
                     guarded.failure = Some(error);
                     closes = true;

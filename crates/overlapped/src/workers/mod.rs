@@ -33,6 +33,7 @@
 mod away;
 mod error;
 mod house;
+mod trace;
 mod watchman;
 
 use std::io;
@@ -241,10 +242,18 @@ where
         }
         (self.plan.min, self.plan.max) = (min, max);
         let house = Arc::new(House::default());
+        let (number, mut on_away) = (self.port.number(), self.on_away);
+        let anybody_listens = on_away.is_some() || trace::ON;
+        let report = move |away: &Away| {
+            trace::away(number, away);
+            if let Some(on_away) = &mut on_away {
+                on_away(away);
+            }
+        };
         let watchman = self
             .away_after
-            .zip(self.on_away)
-            .map(|(bound, report)| Watchman::new(bound, report));
+            .filter(|_| anybody_listens)
+            .map(|bound| Watchman::new(bound, Box::new(report)));
         let crew = Crew::new(house.clone(), &self.port, self.handler, self.plan, watchman);
         let keeper = crew.begin(self.on_end)?;
         Ok(Workers { house, keeper })

@@ -63,10 +63,10 @@ impl Watchman {
     }
 
     /// Makes the round if it is due.
-    pub(super) fn look(&mut self, places: impl FnOnce() -> BTreeMap<u64, Arc<Place>>) {
+    pub(super) fn look(&mut self, places: impl FnOnce() -> BTreeMap<u64, Arc<Place>>) -> bool {
         let now = Instant::now();
         if self.next.is_none_or(|next| now < next) {
-            return;
+            return false;
         }
         let places = places();
         self.tell(&places, now);
@@ -79,13 +79,14 @@ impl Watchman {
         self.before = seen;
         if quiet && self.asked {
             self.next = None;
-            return;
+            return true;
         }
         if quiet != self.asked {
             self.asked = quiet;
             places.values().for_each(|place| place.set_announce(quiet));
         }
         self.next = now.checked_add(PAUSE.max(self.bound / 2));
+        true
     }
 
     fn tell(&mut self, places: &BTreeMap<u64, Arc<Place>>, now: Instant) {
