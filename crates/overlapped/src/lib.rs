@@ -78,7 +78,14 @@
 //!
 //! # Features
 //!
+//! None is on by default.
+//!
 //! * `sim`: a simulated network with a seed, for deterministic tests (`sim` module).
+//! * `tracing`: events for what an operator wants to know, such as a worker that blocks for long. Without
+//!   it [`WorkersBuilder::on_away`] tells of these.
+//! * `metrics`: the counts of a port, for a recorder of the crate `metrics` (`PortMetrics`).
+//!
+#![cfg_attr(feature = "tracing", doc = include_str!("tracing.md"))]
 
 mod aligned;
 mod buffer;

@@ -368,12 +368,7 @@ where
                 let _ = hired.thread.join();
                 hired.permanent
             });
-            let mut guarded = self.house.lock();
-            guarded.places.remove(&number);
-            guarded.stats.threads -= 1;
-            let threads = guarded.stats.threads;
-            drop(guarded);
-            let port = self.port.number();
+            let (port, threads) = (self.port.number(), hired.len());
             match &ending {
                 Ending::NotNeeded => trace::not_needed(port, threads),
                 Ending::Panicked(_) => trace::panicked(port, threads),
@@ -381,6 +376,8 @@ where
                 Ending::Told | Ending::NotBound(_) => {}
             }
             let mut guarded = self.house.lock();
+            guarded.places.remove(&number);
+            guarded.stats.threads -= 1;
             let mut closes = false;
             match ending {
                 Ending::Told => {}

@@ -62,7 +62,7 @@ impl Watchman {
         self.next.get_or_insert(now);
     }
 
-    /// Makes the round if it is due.
+    /// Makes the round if it is due; whether it was.
     pub(super) fn look(&mut self, places: impl FnOnce() -> BTreeMap<u64, Arc<Place>>) -> bool {
         let now = Instant::now();
         if self.next.is_none_or(|next| now < next) {
