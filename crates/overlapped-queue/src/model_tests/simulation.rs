@@ -8,6 +8,9 @@
 //!   for [`bound`] at most, all told, if nobody blocks without a word.
 //! * *The gap.* If somebody does (CC-8), no longer than [`gap`] passes before another worker takes
 //!   something, from when a worker waits and fewer than the limit really run.
+//!   Where as many ran as may, and one has blocked, it is [`release`].
+//! * *The count* (CC-9). Where a look costs nothing, nobody takes anything while as many really run as may,
+//!   those who came back from a block among them.
 //! * *The limit* (CC-13). Not more run than the limit and those that came back from a block (CC-9) or
 //!   without a packet (CC-4).
 //! * *Nothing lost* (CC-11, PK-2). Each packet is taken once, those of one source in order, whatever
@@ -29,6 +32,11 @@ fn bound(limit: usize) -> Duration {
 /// Two ticks, each put off by one second look.
 fn gap() -> Duration {
     (TICK_MAX + PATIENCE) * 2
+}
+
+/// A tick and two looks, of which another thread's may be the first.
+fn release() -> Duration {
+    TICK_MAX + PATIENCE * 2
 }
 
 /// What a handler does next.
@@ -75,7 +83,7 @@ impl Load {
             handler,
             between,
             burst: [1, 1, 10, 60][random.below(4)],
-            long: 50,
+            long: [20, 300][random.below(2)],
             blocks: 0,
             silent: false,
             locks: 0,
@@ -114,6 +122,11 @@ struct World<'a> {
     finished: Vec<bool>,
     /// The same since a packet was taken last.
     stretch: u64,
+    /// It began with a block, of one of as many as may run.
+    began_with_a_block: bool,
+    /// A look costs nothing, so each admission looks.
+    always_looks: bool,
+    longest_release: Duration,
     longest_wait: Duration,
     longest_gap: Duration,
 }
@@ -123,8 +136,9 @@ fn nanos(duration: Duration) -> u64 {
 }
 
 impl<'a> World<'a> {
-    fn new(random: &'a mut Random, load: Load, rig: Rig) -> Self {
+    fn new(random: &'a mut Random, load: Load, (rig, config): (Rig, Config)) -> Self {
         let threads = rig.threads.len();
+        let always_looks = config.look_every.is_zero();
         let mut world = World {
             rig,
             random,
@@ -140,6 +154,9 @@ impl<'a> World<'a> {
             wasted_before: Vec::new(),
             finished: Vec::new(),
             stretch: 0,
+            began_with_a_block: false,
+            always_looks,
+            longest_release: Duration::ZERO,
             longest_wait: Duration::ZERO,
             longest_gap: Duration::ZERO,
         };
@@ -231,9 +248,14 @@ impl<'a> World<'a> {
         if self.is_wasting() {
             self.wasted += time;
             self.stretch += time;
-            self.longest_gap = self.longest_gap.max(Duration::from_nanos(self.stretch));
+            let stretch = Duration::from_nanos(self.stretch);
+            self.longest_gap = self.longest_gap.max(stretch);
+            if self.began_with_a_block {
+                self.longest_release = self.longest_release.max(stretch);
+            }
         } else if time > 0 {
             self.stretch = 0;
+            self.began_with_a_block = false;
         }
         self.rig.now = until;
     }
@@ -243,7 +265,15 @@ impl<'a> World<'a> {
         while let Some(&(thread, packet)) = self.rig.got.get(self.seen) {
             self.seen += 1;
             self.stretch = 0;
+            self.began_with_a_block = false;
             self.taken_at.push(self.rig.now);
+            if self.always_looks && self.load.latency.is_zero() {
+                let (running, stats) = (self.running(), self.rig.state.stats());
+                assert!(
+                    running <= stats.concurrency,
+                    "CC-9: {running} run, {stats:?}"
+                );
+            }
             let wasted = self.wasted - self.wasted_before[packet as usize];
             self.longest_wait = self.longest_wait.max(Duration::from_nanos(wasted));
             self.plans[thread] = self.plan();
@@ -269,12 +299,15 @@ impl<'a> World<'a> {
 
     fn plan(&mut self) -> Vec<Step> {
         let one_in = |random: &mut Random, many| many > 0 && random.below(many) == 0;
-        let compute = match one_in(self.random, self.load.long) {
+        let long = one_in(self.random, self.load.long);
+        let compute = match long {
             true => Duration::from_millis(1 + self.random.below(30) as u64),
             false => upto(self.random, self.load.handler * 2),
         };
         let mut plan = vec![Step::Compute(compute)];
-        if one_in(self.random, self.load.posts) && !self.is_flooded() {
+        // The last step first: so it posts before it computes for long.
+        let posts = long || one_in(self.random, self.load.posts);
+        if posts && !self.is_flooded() {
             plan.push(Step::Post);
             // At times a lot, of which the queue cannot know how long it will take.
             for _ in 0..[0, 0, 0, 50][self.random.below(4)] {
@@ -311,7 +344,12 @@ impl<'a> World<'a> {
             }
             Some(Step::Compute(time)) => time,
             Some(Step::Wait(time)) => {
+                let at_limit = self.running() == self.rig.state.stats().concurrency;
                 self.rig.wait(thread);
+                if at_limit && self.is_wasting() {
+                    self.stretch = 0;
+                    self.began_with_a_block = true;
+                }
                 time
             }
             Some(Step::Block(time)) => {
@@ -423,7 +461,7 @@ enum Happens {
 }
 
 /// Economy or the literal rule, on more threads than may run.
-fn rig(random: &mut Random, observed: bool) -> Rig {
+fn rig(random: &mut Random, observed: bool) -> (Rig, Config) {
     let limit = 1 + random.below(4);
     let threads = limit + 1 + random.below(6);
     let config = Config {
@@ -432,13 +470,14 @@ fn rig(random: &mut Random, observed: bool) -> Rig {
         look_every: [Duration::ZERO, TICK_MIN][random.below(2)],
         ..Config::new(limit)
     };
-    match observed {
+    let rig = match observed {
         true => Rig::observed(config, threads),
         false => Rig::new(config, threads),
-    }
+    };
+    (rig, config)
 }
 
-const EVENTS: usize = 3000;
+const EVENTS: usize = 4000;
 
 /// TM-9, CC-7: with handlers that compute, some for long, and some that say that they block.
 #[test]
@@ -448,7 +487,7 @@ fn a_packet_waits_for_a_bounded_time_while_a_worker_is_free() {
         load.blocks = [0, 5, 50][random.below(3)];
         let observed = random.below(2) == 0;
         let rig = rig(random, observed);
-        let limit = rig.state.stats().concurrency;
+        let limit = rig.1.concurrency;
         let mut world = World::new(random, load, rig);
         for event in 0..EVENTS {
             world.step();
@@ -472,19 +511,20 @@ fn a_packet_waits_for_a_bounded_time_while_a_worker_is_free() {
 #[test]
 fn what_a_slow_worker_posts_to_itself_does_not_wait_for_it() {
     let mut rig = economy(3, 4);
-    for thread in 0..4 {
-        rig.get(thread, None);
-    }
+    rig.get(0, None);
     for _ in 0..20 {
         rig.finish();
         rig.rest();
         rig.now += 1000;
-        let worker = rig.got.last().unwrap().0;
-        rig.get(worker, None);
+        rig.get(0, None);
+    }
+    for thread in 1..4 {
+        rig.get(thread, None);
     }
     rig.post(None);
     rig.rest();
     let worker = rig.got.last().unwrap().0;
+    assert_eq!(rig.leader(), Some(0));
     for _ in 0..50 {
         rig.post(Some(worker));
     }
@@ -522,6 +562,12 @@ fn while_workers_block_unasked_others_go_on_within_a_bounded_time() {
             "nobody took anything for {:?}, and the bound is {:?}",
             world.longest_gap,
             gap()
+        );
+        assert!(
+            world.longest_release <= release(),
+            "a block released nobody for {:?}, and the bound is {:?}",
+            world.longest_release,
+            release()
         );
     });
 }
