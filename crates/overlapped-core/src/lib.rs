@@ -40,6 +40,7 @@ mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
 mod status;
+mod trace;
 
 #[cfg(not(any(target_os = "linux", windows)))]
 compile_error!(
@@ -79,6 +80,9 @@ pub use ready::{Interest, Ready};
 #[cfg(target_os = "linux")]
 pub use socket::Socket;
 pub use status::Status;
+pub use trace::PortNumber;
+#[cfg(feature = "tracing")]
+pub use trace::TARGET;
 
 /// What a port is made with.
 #[derive(Clone, Debug)]

@@ -6,6 +6,8 @@
 //!
 //! `OVERLAPPED_QUEUE_SEEDS` sets how many seeds are run; a failure names its seed.
 
+mod simulation;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

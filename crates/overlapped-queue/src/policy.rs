@@ -4,8 +4,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WakePolicy {
-    /// Wake another worker only when that is worth more than it costs; no packet waits longer than
-    /// two ticks, at most [`TICK_MAX`] each, while a worker is free and fewer than the limit are active.
+    /// Wake another worker only when that is worth more than it costs. While a worker is free and
+    /// fewer than the limit are active, a packet waits no longer than two ticks of the watcher's, of at
+    /// most [`TICK_MAX`] each, and two of [`TICK_MIN`] for each further worker that the limit allows.
     #[default]
     Economy,
     /// The literal rule of Windows: wake for every packet while fewer than the limit are active.

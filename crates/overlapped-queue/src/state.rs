@@ -164,6 +164,7 @@ pub(crate) struct State<F: Fifo> {
     /// The watcher's current interval, and what it saw when it last looked.
     interval: Duration,
     taken_at_tick: u64,
+    arrived_at_tick: u64,
     harvests_at_tick: u64,
     moved_at: u64,
     /// The watcher disarmed itself because nothing moved, and nothing has moved since.
@@ -219,6 +220,7 @@ impl<F: Fifo> State<F> {
             clock: 0,
             interval: TICK_MIN,
             taken_at_tick: 0,
+            arrived_at_tick: 0,
             harvests_at_tick: 0,
             moved_at: 0,
             quiet: false,
@@ -806,6 +808,7 @@ impl<F: Fifo> State<F> {
     fn watch(&mut self, id: WorkerId) {
         self.watcher = Some(id);
         self.taken_at_tick = self.taken;
+        self.arrived_at_tick = self.arrived;
         self.harvests_at_tick = self.harvests;
         self.moved_at = self.clock;
         self.interval = self.shortest_interval();
@@ -831,10 +834,13 @@ impl<F: Fifo> State<F> {
         // It has slept only to look twice: that nothing moved so soon means nothing.
         let hurried = std::mem::take(&mut self.hurried);
         let moved = hurried || self.taken != self.taken_at_tick;
-        // Handlers that have become slower than they were measured put the next look off for long.
+        // Handlers that have become slower than they were measured make a backlog look like none ...
+        let stale = !hurried && self.taken < self.arrived_at_tick;
+        // ... and put the next look into the engine off for long.
         let unseen = !hurried && self.leader.is_none() && self.harvests == self.harvests_at_tick;
         if !hurried {
             self.taken_at_tick = self.taken;
+            self.arrived_at_tick = self.arrived;
             self.harvests_at_tick = self.harvests;
             if moved {
                 self.moved_at = self.clock;
@@ -855,7 +861,7 @@ impl<F: Fifo> State<F> {
             if self.active >= self.config.concurrency {
                 self.presume_blocked();
             }
-            if self.active < self.config.concurrency && (found || !moved || unseen) {
+            if self.active < self.config.concurrency && (found || !moved || stale || unseen) {
                 if unseen {
                     self.taken_since_harvest = self.harvest_every;
                 }

@@ -65,6 +65,7 @@ fn of_port(port: &ServerPort, workers: Option<&Workers>) -> Value {
         "queued": stats.queued,
         "sockets": stats.sockets,
         "timers": stats.timers,
+        "notice": stats.notice,
         "under_way": under_way,
         "threads": pool.threads,
         "threads_started": pool.started,
@@ -89,12 +90,15 @@ fn add_queue(queue: &QueueStats, to: &mut Map<String, Value>) {
     let counts = [
         ("bound", queue.bound as u64),
         ("active", queue.active as u64),
+        ("blocked", queue.blocked as u64),
+        ("overshoot", queue.overshoot as u64),
         ("arrived", queue.arrived),
         ("taken", queue.taken),
         ("handed_over", queue.handed_over),
         ("woken", queue.wakes),
         ("woken_in_vain", queue.futile_wakes),
         ("harvested", queue.harvests),
+        ("noticed_blocked", queue.noticed),
         ("presumed_blocked", queue.rescues),
     ];
     to.extend(counts.map(|(name, count)| (name.to_owned(), count.into())));

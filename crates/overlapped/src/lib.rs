@@ -78,13 +78,22 @@
 //!
 //! # Features
 //!
+//! None is on by default.
+//!
 //! * `sim`: a simulated network with a seed, for deterministic tests (`sim` module).
+//! * `tracing`: events for what an operator wants to know, such as a worker that blocks for long. Without
+//!   it [`WorkersBuilder::on_away`] tells of these.
+//! * `metrics`: the counts of a port, for a recorder of the crate `metrics` (`PortMetrics`).
+//!
+#![cfg_attr(feature = "tracing", doc = include_str!("tracing.md"))]
 
 mod aligned;
 mod buffer;
 mod direct;
 mod file;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(doctest)]
 mod misuse;
 mod operation;
@@ -100,6 +109,8 @@ pub use aligned::AlignedBuffer;
 pub use buffer::Buffer;
 pub use direct::{Direct, Start};
 pub use file::File;
+#[cfg(feature = "metrics")]
+pub use metrics::PortMetrics;
 pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;

@@ -548,6 +548,10 @@ impl<K, T> CompletionPort<K, T> {
         }
     }
 
+    pub(crate) fn number(&self) -> overlapped_core::PortNumber {
+        self.handle.port.number()
+    }
+
     pub(crate) fn is_closed(&self) -> bool {
         self.handle.port.is_closed()
     }

@@ -429,3 +429,99 @@ fn who_is_away_and_why_is_told() {
     port.close();
     workers.join().unwrap();
 }
+
+/// Two tasks: to read from a pipe, and to compute until told otherwise.
+#[cfg(target_os = "linux")]
+#[test]
+fn who_stays_away_is_told_of_unasked_and_again_when_it_has_been_twice_as_long() {
+    use overlapped::{Away, Doing};
+    use std::io::Read;
+    use std::sync::atomic::AtomicBool;
+
+    let (reader, writer) = std::io::pipe().unwrap();
+    let computing = Arc::new(AtomicBool::new(true));
+    let port: CompletionPort<(), bool> = CompletionPort::new(2).unwrap();
+    let goes_on = computing.clone();
+    let (sender, told) = channel();
+    let workers = port
+        .workers(move |packet, _| {
+            if packet.operation.into_parts().1 {
+                while goes_on.load(SeqCst) {
+                    std::hint::spin_loop();
+                }
+            } else {
+                let _ = (&reader).read(&mut [0]);
+            }
+        })
+        .name("away")
+        .away_after(Some(Duration::from_millis(20)))
+        .on_away(move |away| {
+            let _ = sender.send(away.clone());
+            panic!("it changes nothing");
+        })
+        .start()
+        .unwrap();
+    let next = || told.recv_timeout(WATCHDOG).expect("a report");
+    let long = |away: &Away| assert!(away.at_least >= Duration::from_millis(20));
+    // All rest, so nobody looks, and whoever goes out has to say so.
+    std::thread::sleep(Duration::from_millis(200));
+
+    port.post(Operation::new("", false), 0).unwrap();
+    // On a busy machine it may be seen before it has come to the pipe.
+    let first = loop {
+        let away = next();
+        if away.doing != Doing::Computing {
+            break away;
+        }
+    };
+    long(&first);
+    let expected = format!("{} has blocked in read for ", first.name);
+    assert!(first.to_string().starts_with(&expected), "{first}");
+    let again = next();
+    assert_eq!((&again.name, again.thread), (&first.name, first.thread));
+    assert!(again.at_least >= 2 * first.at_least, "{first:?}, {again:?}");
+
+    port.post(Operation::new("", true), 0).unwrap();
+    let computes = loop {
+        let away = next();
+        if away.thread != first.thread {
+            break away;
+        }
+    };
+    long(&computes);
+    assert_eq!(computes.doing, Doing::Computing, "{computes}");
+
+    // Another outing of the same worker, or not: it is told of anew.
+    computing.store(false, SeqCst);
+    drop(writer);
+    until("both are back", || workers.away(Duration::ZERO).is_empty());
+    while told.try_recv().is_ok() {}
+    computing.store(true, SeqCst);
+    port.post(Operation::new("", true), 0).unwrap();
+    let anew = next();
+    long(&anew);
+    computing.store(false, SeqCst);
+    port.close();
+    workers.join().unwrap();
+}
+
+/// Threads that start and end, and those that rest: nobody who comes back in time is told of.
+#[test]
+fn who_comes_back_is_not_told_of() {
+    let (sender, told) = channel();
+    let port: Port = CompletionPort::new(2).unwrap();
+    let (handle, receiver) = teller();
+    let workers = port
+        .workers(move |packet, port| handle(packet.operation.into_parts().1, port))
+        .away_after(Some(WATCHDOG))
+        .on_away(move |away| sender.send(away.to_string()).unwrap())
+        .start()
+        .unwrap();
+    for number in 0..1000 {
+        post(&port, Task::Tell(number));
+    }
+    assert_eq!(self::told(&receiver, 1000).len(), 1000);
+    port.close();
+    workers.join().unwrap();
+    assert_eq!(told.try_iter().count(), 0);
+}

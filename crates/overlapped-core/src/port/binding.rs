@@ -13,6 +13,7 @@ use overlapped_queue::{Binding, Member, Queue};
 use super::PortInner;
 use crate::GetError;
 use crate::operation::ItemList;
+use crate::trace;
 
 thread_local! {
     static CURRENT: Cell<Option<Box<Bound>>> = const { Cell::new(None) };
@@ -86,6 +87,9 @@ pub(super) fn bound<R>(
         };
         taken.0 = None;
         let presence = port.watch.this_thread();
+        if presence.is_none() && port.watch.observes() {
+            trace::unobserved(port.number());
+        }
         let binding = port
             .queue
             .bind(Box::new(interrupt), presence)

@@ -23,6 +23,7 @@ use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
 use crate::pool::Pool;
 use crate::presence::Watch;
+use crate::trace::{self, PortNumber};
 use crate::{File, GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
 use tally::Tally;
@@ -30,6 +31,7 @@ pub(crate) use timers::Due;
 use timers::{Beat, Key, Timers, nanoseconds};
 
 pub(crate) struct PortInner {
+    number: PortNumber,
     queue: Queue<ItemList>,
     system: Chosen,
     /// Why it is this one.
@@ -104,6 +106,7 @@ impl Port {
         };
         let reason = reason.unwrap_or(Cow::Borrowed(system.get().reason()));
         let inner = PortInner {
+            number: PortNumber::next(),
             queue: Queue::new(config),
             system,
             reason,
@@ -118,9 +121,16 @@ impl Port {
             closed: AtomicBool::new(false),
             fork: fork::Generation::current(),
         };
-        Port {
+        let port = Port {
             inner: Arc::new(inner),
-        }
+        };
+        trace::port_made(&port, options);
+        port
+    }
+
+    /// Which one it is, in events.
+    pub fn number(&self) -> PortNumber {
+        self.inner.number
     }
 
     /// Associates an endpoint (PO-4).
@@ -270,7 +280,9 @@ impl Port {
         }
         // The flag first: whoever starts an operation looks at it under the lane's lock, which is
         // taken below for each lane.
-        inner.closed.store(true, SeqCst);
+        if !inner.closed.swap(true, SeqCst) {
+            trace::port_closed(inner.number);
+        }
         let packets = inner.queue.close(inner);
         inner.system().end();
         drop(inner.pool.end());
@@ -345,6 +357,10 @@ impl PortInner {
     #[inline]
     pub(crate) fn system(&self) -> &dyn System {
         self.system.get()
+    }
+
+    pub(crate) fn number(&self) -> PortNumber {
+        self.number
     }
 
     pub(crate) fn sockets(&self) -> &Limited {

@@ -31,6 +31,7 @@ use crate::pool::Pool;
 use crate::port::limited::Limited;
 use crate::port::tally::Tally;
 use crate::port::timers::{self, Beat, Due, Key};
+use crate::trace::{self, PortNumber};
 use crate::{FileStats, GetError, Kind, Options, Refused, Stats, Status, Token};
 
 /// The untyped completion port: the kernel's.
@@ -40,6 +41,7 @@ pub struct Port {
 }
 
 pub(crate) struct PortInner {
+    number: PortNumber,
     handle: HANDLE,
     concurrency: usize,
     closed: AtomicBool,
@@ -98,6 +100,7 @@ impl Port {
             return Err(io::Error::last_os_error());
         }
         let inner = PortInner {
+            number: PortNumber::next(),
             handle,
             concurrency,
             closed: AtomicBool::new(false),
@@ -112,9 +115,16 @@ impl Port {
             pool: Pool::new(options.pool_limit),
             linger_for: options.linger,
         };
-        Ok(Port {
+        let port = Port {
             inner: Arc::new(inner),
-        })
+        };
+        trace::port_made(&port, options);
+        Ok(port)
+    }
+
+    /// Which one it is, in events.
+    pub fn number(&self) -> PortNumber {
+        self.inner.number
     }
 
     /// Associates an endpoint (PO-4).
@@ -264,6 +274,7 @@ impl Port {
         if inner.closed.swap(true, SeqCst) {
             return;
         }
+        trace::port_closed(inner.number);
         let due: Vec<Due> = inner.clock.end().collect();
         drop(inner.pool.end());
         inner.stop_a_waiter();
