@@ -96,7 +96,7 @@ pub use driver::{Binding, Member, Queue};
 pub use engine::Engine;
 pub use fifo::Fifo;
 pub use policy::{
-    BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
+    ABSENCE, BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
 };
 pub use presence::Presence;
 pub use state::Deadline;

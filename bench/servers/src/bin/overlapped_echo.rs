@@ -32,8 +32,12 @@ fn main() -> io::Result<()> {
         Ok(name) => name.parse()?,
         Err(_) => Notice::Auto,
     };
+    let concurrency = match std::env::var("CONCURRENCY") {
+        Ok(text) => text.parse().expect("CONCURRENCY is a number"),
+        Err(_) => options.workers.min(2),
+    };
     let port: Port = CompletionPort::builder()
-        .concurrency(options.workers.min(2))
+        .concurrency(concurrency)
         .engine(engine)
         .notice_blocked(notice)
         .build()?;
