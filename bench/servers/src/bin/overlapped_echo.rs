@@ -36,8 +36,12 @@ fn main() -> io::Result<()> {
         Ok(text) => text.parse().expect("CONCURRENCY is a number"),
         Err(_) => options.workers.min(2),
     };
+    let slice = std::env::var("SLICE_US")
+        .ok()
+        .map(|text| std::time::Duration::from_micros(text.parse().expect("SLICE_US is a number")));
     let port: Port = CompletionPort::builder()
         .concurrency(concurrency)
+        .time_slice(slice)
         .engine(engine)
         .notice_blocked(notice)
         .build()?;
