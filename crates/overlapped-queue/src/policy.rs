@@ -23,7 +23,7 @@ pub const TICK_MIN: Duration = Duration::from_micros(200);
 pub const TICK_MAX: Duration = Duration::from_micros(1600);
 
 /// After this long without a packet the watcher sleeps without a time-out.
-pub const QUIET: Duration = Duration::from_millis(20);
+pub const QUIET: Duration = Duration::from_millis(5);
 
 /// How long a worker must have been in one wait to be taken for blocked: about what a wake across
 /// processors takes. A shorter wait is over before another thread could have taken its place.
