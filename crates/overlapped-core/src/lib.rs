@@ -96,6 +96,8 @@ pub struct Options {
     /// After how long an absent worker, of which it is not known whether it blocks, is presumed to
     /// while others wait.
     pub rescue_after: Option<Duration>,
+    /// The time slice that the scheduler is asked for, for each thread that is bound.
+    pub time_slice: Option<Duration>,
     /// How long a closed socket may go on sending what was started before.
     pub linger: Duration,
     /// How many sockets may be associated at once.
@@ -207,6 +209,7 @@ impl Default for Options {
             policy: WakePolicy::default(),
             notice: Notice::default(),
             rescue_after: Some(overlapped_queue::Config::RESCUE_AFTER),
+            time_slice: None,
             linger: Duration::from_secs(10),
             max_sockets: usize::MAX,
             engine: Engine::default(),

@@ -24,7 +24,7 @@ pub const TICK_MIN: Duration = Duration::from_micros(200);
 pub const TICK_MAX: Duration = Duration::from_micros(1600);
 
 /// After this long without a packet the watcher sleeps without a time-out.
-pub const QUIET: Duration = Duration::from_millis(20);
+pub const QUIET: Duration = Duration::from_millis(5);
 
 /// How long a worker must have been in one wait to be taken for blocked: about what a wake across
 /// processors takes. A shorter wait is over before another thread could have taken its place.
@@ -33,9 +33,13 @@ pub const PATIENCE: Duration = Duration::from_micros(50);
 /// For so long after somebody was found blocked the watcher keeps to its shortest sleep.
 pub const WATCHFUL: Duration = Duration::from_secs(1);
 
-/// Where workers are found blocked more often than this, on average, somebody always takes over the
-/// engine from a leader that leaves it.
-pub const OFTEN: Duration = Duration::from_millis(5);
+/// A handler that takes longer than this, whether it blocks or computes, is an absence: whoever left
+/// the engine for it should have been replaced there.
+pub const ABSENCE: Duration = Duration::from_micros(400);
+
+/// Where absences are more frequent than this, on average, somebody always takes over the engine
+/// from a leader that leaves it.
+pub const OFTEN: Duration = Duration::from_millis(20);
 
 /// After this many packets taken in a row from a queue that never ran empty, somebody looks into
 /// the engine, so that work that posts to itself cannot starve I/O.

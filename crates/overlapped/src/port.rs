@@ -659,6 +659,19 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
         self
     }
 
+    /// Asks the scheduler for time slices so short for the threads that are bound to the port, as long
+    /// as they are; from 100 us on, Linux 6.12 or later, without effect elsewhere. `None`, the default,
+    /// leaves them as they are.
+    ///
+    /// For ports whose handlers compute for long while others should be quick: when something comes,
+    /// the thread that waits for it need not wait for its processor until a computing one has used up
+    /// a slice of some milliseconds. A thread's share of the processors stays the same. Threads that a
+    /// bound thread starts begin with its slice.
+    pub fn time_slice(mut self, slice: Option<Duration>) -> Self {
+        self.options.time_slice = slice;
+        self
+    }
+
     /// How many bytes of buffers [`recv_pooled`](Socket::recv_pooled) may use at once, 64 MiB by
     /// default; one buffer is always possible.
     pub fn pool_limit(mut self, bytes: usize) -> Self {

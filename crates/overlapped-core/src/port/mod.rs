@@ -3,6 +3,7 @@
 mod binding;
 pub(crate) mod fork;
 mod limited;
+mod slice;
 mod tally;
 pub(crate) mod timers;
 
@@ -37,6 +38,7 @@ pub(crate) struct PortInner {
     /// Why it is this one.
     reason: Cow<'static, str>,
     watch: Watch,
+    time_slice: Option<Duration>,
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
@@ -111,6 +113,7 @@ impl Port {
             system,
             reason,
             watch,
+            time_slice: options.time_slice,
             table: Table::default(),
             reports: Mutex::default(),
             files: Files::new(options.files),
