@@ -27,7 +27,9 @@ def allowed(expression):
 
 def main():
     metadata = json.loads(
-        subprocess.check_output(["cargo", "metadata", "--format-version", "1", "--locked"])
+        subprocess.check_output(
+            ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features"]
+        )
     )
     wrong = []
     for package in metadata["packages"]:

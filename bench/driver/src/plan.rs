@@ -245,6 +245,7 @@ pub fn servers_named(name: &str) -> Option<Vec<Variant>> {
             "overlapped-16=overlapped_echo --workers 16 --handler plain",
             "overlapped-24=overlapped_echo --workers 24 --handler plain",
             "overlapped-24-marked=overlapped_echo --workers 24 --handler marked",
+            "overlapped-24-at-16=overlapped_echo --workers 24 --concurrency 16 --slice 100 --handler plain",
         ],
         // The same, in an echo.
         "fairness" => &[

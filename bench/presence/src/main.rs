@@ -231,7 +231,7 @@ impl Rig {
 
     /// Nanoseconds from the block, or from the post within it, to the other worker's packet.
     fn sample(&self, queued: bool, prng: &mut Prng) -> u64 {
-        while self.port.stats().queue.waiting < 2 {
+        while self.port.stats().waiting < 2 {
             std::thread::sleep(Duration::from_millis(1));
         }
         let (began, begins) = channel();

@@ -17,6 +17,7 @@ use std::io::{self, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, RawFd};
 use std::process::exit;
+use std::time::Duration;
 
 use lexopt::prelude::*;
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
@@ -33,6 +34,7 @@ pub const BUFFER: usize = 16 * 1024;
 const BACKLOG: i32 = 1024;
 
 const USAGE: &str = "[--workers W] [--shared] [--direct] [--exclusive] [--coop] [--buffer SIZE] \
+                     [--concurrency N] [--slice MICROSECONDS] \
                      [--handler plain|marked|offloaded [--database ADDRESS:PORT]]";
 
 /// The command line of a server.
@@ -49,6 +51,10 @@ pub struct Options {
     pub coop: bool,
     /// The size of a shared buffer, where a server has such.
     pub buffer: usize,
+    /// How many workers may be active at once, where a server limits that; if not said, its own choice.
+    pub concurrency: Option<usize>,
+    /// The time slice that the workers ask for, where a server can.
+    pub slice: Option<Duration>,
     /// What is done about the marks of requests.
     pub handler: Handler,
 }
@@ -68,6 +74,8 @@ pub struct Can {
     pub coop: bool,
     /// Buffers of its own, of a size `--buffer`.
     pub buffer: bool,
+    /// A `--concurrency` value, and a `--slice`.
+    pub limit: bool,
     /// Handlers, called in these ways.
     pub handler: &'static [Way],
 }
@@ -82,6 +90,7 @@ impl Can {
             exclusive: false,
             coop: false,
             buffer: false,
+            limit: false,
             handler: &[],
         }
     }
@@ -108,6 +117,8 @@ impl Options {
             exclusive: false,
             coop: false,
             buffer: BUFFER,
+            concurrency: None,
+            slice: None,
             handler: Handler {
                 way: None,
                 database: None,
@@ -122,6 +133,12 @@ impl Options {
                 Long("exclusive") if can.exclusive => options.exclusive = true,
                 Long("coop") if can.coop => options.coop = true,
                 Long("buffer") if can.buffer => options.buffer = parser.value()?.parse()?,
+                Long("concurrency") if can.limit => {
+                    options.concurrency = Some(parser.value()?.parse()?);
+                }
+                Long("slice") if can.limit => {
+                    options.slice = Some(Duration::from_micros(parser.value()?.parse()?));
+                }
                 Long("handler") if !can.handler.is_empty() => {
                     let name = parser.value()?.string()?;
                     let way = Way::named(&name).filter(|way| can.handler.contains(way));

@@ -1,4 +1,4 @@
-//! What a port can associate: a socket or another descriptor of the system, or a simulated socket.
+//! What a port can associate: a socket, pipe or other descriptor of the system, or a simulated socket.
 
 use std::io;
 
@@ -19,9 +19,9 @@ pub enum Endpoint {
     /// A connection that an accept of a port's took.
     #[cfg(target_os = "linux")]
     Connection(Connection),
-    /// A file that could not be associated; it is no socket.
+    /// An end of a pipe; or a file that could not be associated, which is neither.
     #[cfg(windows)]
-    File(std::os::windows::io::OwnedHandle),
+    Handle(std::os::windows::io::OwnedHandle),
     /// A socket of the simulated network.
     #[cfg(all(feature = "sim", target_os = "linux"))]
     Sim(SimSocket),
@@ -37,14 +37,14 @@ pub struct Connection {
 }
 
 impl Endpoint {
-    /// The system's socket; `None` of a simulated one.
+    /// The system's socket; `None` of a simulated one, and of what is none on Windows.
     pub fn os(&self) -> Option<&OsSocket> {
         match self {
             Endpoint::Os(socket) => Some(socket),
             #[cfg(target_os = "linux")]
             Endpoint::Connection(connection) => Some(&connection.fd),
             #[cfg(windows)]
-            Endpoint::File(_) => None,
+            Endpoint::Handle(_) => None,
             #[cfg(all(feature = "sim", target_os = "linux"))]
             Endpoint::Sim(_) => None,
         }
@@ -54,16 +54,16 @@ impl Endpoint {
     ///
     /// # Errors
     ///
-    /// A simulated socket has none.
+    /// A simulated socket has none, nor has what is none on Windows.
     pub fn into_os(self) -> io::Result<OsSocket> {
         match self {
             Endpoint::Os(socket) => Ok(socket),
             #[cfg(target_os = "linux")]
             Endpoint::Connection(connection) => Ok(connection.fd),
             #[cfg(windows)]
-            Endpoint::File(_) => Err(io::Error::new(
+            Endpoint::Handle(_) => Err(io::Error::new(
                 io::ErrorKind::Unsupported,
-                "a file is no socket",
+                "a pipe or file is no socket",
             )),
             #[cfg(all(feature = "sim", target_os = "linux"))]
             Endpoint::Sim(_) => Err(io::Error::new(
@@ -72,6 +72,20 @@ impl Endpoint {
             )),
         }
     }
+}
+
+/// Makes a pipe: its reading and its writing end.
+///
+/// # Errors
+///
+/// The system's.
+#[cfg(any(target_os = "linux", windows))]
+pub fn pipe() -> io::Result<(Endpoint, Endpoint)> {
+    #[cfg(target_os = "linux")]
+    let (reader, writer) = io::pipe()?;
+    #[cfg(windows)]
+    let (reader, writer) = crate::engine::iocp::pipe()?;
+    Ok((reader.into(), writer.into()))
 }
 
 impl From<OsSocket> for Endpoint {
@@ -104,6 +118,13 @@ from_std!(
     std::io::PipeReader,
     std::io::PipeWriter
 );
+
+#[cfg(windows)]
+impl From<std::os::windows::io::OwnedHandle> for Endpoint {
+    fn from(handle: std::os::windows::io::OwnedHandle) -> Self {
+        Endpoint::Handle(handle)
+    }
+}
 
 #[cfg(all(feature = "sim", target_os = "linux"))]
 impl From<SimSocket> for Endpoint {

@@ -19,7 +19,7 @@ mod endpoint;
 mod engine;
 #[cfg(target_os = "linux")]
 mod file;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 mod open;
 mod operation;
 mod pool;
@@ -29,6 +29,7 @@ mod port;
 #[cfg(windows)]
 mod port {
     pub(crate) mod limited;
+    pub(crate) mod tally;
     pub(crate) mod timers;
 
     pub(crate) use crate::engine::iocp::PortInner;
@@ -39,6 +40,12 @@ mod ready;
 #[cfg(target_os = "linux")]
 mod socket;
 mod status;
+mod trace;
+
+#[cfg(not(any(target_os = "linux", windows)))]
+compile_error!(
+    "overlapped has no engine for this system yet: it runs on Linux and on Windows (docs/engines.md)"
+);
 
 use std::borrow::Cow;
 use std::io;
@@ -48,13 +55,15 @@ pub use address::Address;
 #[cfg(target_os = "linux")]
 pub use endpoint::Connection;
 pub use endpoint::Endpoint;
+#[cfg(any(target_os = "linux", windows))]
+pub use endpoint::pipe;
 #[cfg(windows)]
-pub use engine::iocp::{File, OpenOptions, Port, Socket};
+pub use engine::iocp::{File, Port, Socket};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use engine::sim;
 #[cfg(target_os = "linux")]
 pub use file::File;
-#[cfg(target_os = "linux")]
+#[cfg(any(target_os = "linux", windows))]
 pub use open::OpenOptions;
 #[cfg(target_os = "linux")]
 pub use operation::MOST_DESCRIPTORS;
@@ -71,6 +80,9 @@ pub use ready::{Interest, Ready};
 #[cfg(target_os = "linux")]
 pub use socket::Socket;
 pub use status::Status;
+pub use trace::PortNumber;
+#[cfg(feature = "tracing")]
+pub use trace::TARGET;
 
 /// What a port is made with.
 #[derive(Clone, Debug)]
@@ -84,6 +96,8 @@ pub struct Options {
     /// After how long an absent worker, of which it is not known whether it blocks, is presumed to
     /// while others wait.
     pub rescue_after: Option<Duration>,
+    /// The time slice that the scheduler is asked for, for each thread that is bound.
+    pub time_slice: Option<Duration>,
     /// How long a closed socket may go on sending what was started before.
     pub linger: Duration,
     /// How many sockets may be associated at once.
@@ -195,6 +209,7 @@ impl Default for Options {
             policy: WakePolicy::default(),
             notice: Notice::default(),
             rescue_after: Some(overlapped_queue::Config::RESCUE_AFTER),
+            time_slice: None,
             linger: Duration::from_secs(10),
             max_sockets: usize::MAX,
             engine: Engine::default(),
@@ -225,10 +240,15 @@ pub struct Stats {
     pub files: FileStats,
     /// Receive buffers.
     pub pool: PoolStats,
-    /// The queue's counts. On Windows only its length, the concurrency value and the number of
-    /// threads that wait are known; the kernel keeps the others, active threads among them, to
-    /// itself, and they are 0.
-    pub queue: QueueStats,
+    /// The concurrency value.
+    pub concurrency: usize,
+    /// Threads that wait for packets.
+    pub waiting: usize,
+    /// Packets that are queued now.
+    pub queued: usize,
+    /// Everything that the queue counts, the above included. `None` on Windows: the queue is the
+    /// kernel's there, and active threads, wakes and the rest are known to nobody else.
+    pub queue: Option<QueueStats>,
 }
 
 /// A snapshot of a port's operations with files.

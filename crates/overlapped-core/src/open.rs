@@ -13,15 +13,26 @@ use std::io;
 #[derive(Clone, Debug)]
 #[must_use = "options open nothing by themselves"]
 pub struct OpenOptions {
-    read: bool,
-    write: bool,
-    append: bool,
-    truncate: bool,
-    create: bool,
-    create_new: bool,
+    pub(crate) read: bool,
+    pub(crate) write: bool,
+    pub(crate) append: bool,
+    pub(crate) truncate: bool,
+    pub(crate) create: bool,
+    pub(crate) create_new: bool,
+    #[cfg(target_os = "linux")]
     mode: u32,
-    custom_flags: i32,
+    /// The system's own.
+    #[cfg(target_os = "linux")]
+    pub(crate) flags: i32,
+    #[cfg(windows)]
+    pub(crate) flags: u32,
 }
+
+/// The flag with which transfers bypass the page cache.
+#[cfg(target_os = "linux")]
+const DIRECT: i32 = libc::O_DIRECT;
+#[cfg(windows)]
+const DIRECT: u32 = windows_sys::Win32::Storage::FileSystem::FILE_FLAG_NO_BUFFERING;
 
 macro_rules! switches {
     ($($(#[$doc:meta])* $name:ident)*) => {
@@ -43,8 +54,9 @@ impl OpenOptions {
             truncate: false,
             create: false,
             create_new: false,
+            #[cfg(target_os = "linux")]
             mode: 0o666,
-            custom_flags: 0,
+            flags: 0,
         }
     }
 
@@ -63,51 +75,69 @@ impl OpenOptions {
         create_new
     }
 
-    /// Reads and writes bypass the page cache (`O_DIRECT`): places, lengths and addresses must be
-    /// multiples of the device's block size, 512 or 4096 bytes as a rule.
+    /// Reads and writes bypass the page cache (`O_DIRECT`, on Windows `FILE_FLAG_NO_BUFFERING`):
+    /// places, lengths and addresses must be multiples of the device's block size, 512 or 4096 bytes
+    /// as a rule.
     pub fn direct(mut self, on: bool) -> Self {
-        self.custom_flags &= !libc::O_DIRECT;
+        self.flags &= !DIRECT;
         if on {
-            self.custom_flags |= libc::O_DIRECT;
+            self.flags |= DIRECT;
         }
         self
     }
 
     /// The permissions of a file that is made, before the process's mask; `0o666` by default.
+    #[cfg(target_os = "linux")]
     pub fn mode(mut self, mode: u32) -> Self {
         self.mode = mode;
         self
     }
 
     /// Further flags of `open(2)`; the access mode in them is ignored.
+    #[cfg(target_os = "linux")]
     pub fn custom_flags(mut self, flags: i32) -> Self {
-        self.custom_flags = flags & !libc::O_ACCMODE;
+        self.flags = flags & !libc::O_ACCMODE;
         self
     }
 
+    /// Further flags and attributes of `CreateFile`.
+    #[cfg(windows)]
+    pub fn custom_flags(mut self, flags: u32) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// Refuses the same combinations as std.
+    pub(crate) fn check(&self) -> io::Result<()> {
+        let refused = |text| Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        let writes = self.write || self.append;
+        if !self.read && !writes {
+            return refused("to open a file, read, write or append is needed");
+        }
+        if !writes && (self.truncate || self.create || self.create_new) {
+            return refused("a file that is only read cannot be made or truncated");
+        }
+        if self.append && self.truncate && !self.create_new {
+            return refused("a file cannot be both truncated and appended to");
+        }
+        Ok(())
+    }
+
+    #[cfg(target_os = "linux")]
     pub(crate) fn permissions(&self) -> u32 {
         self.mode
     }
 
-    /// As `open(2)` takes them; the same combinations are refused as by std.
-    pub(crate) fn flags(&self) -> io::Result<i32> {
+    /// As `open(2)` takes them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn of_system(&self) -> io::Result<i32> {
+        self.check()?;
         let access = match (self.read, self.write || self.append) {
-            (true, false) => libc::O_RDONLY,
-            (false, true) => libc::O_WRONLY,
             (true, true) => libc::O_RDWR,
-            (false, false) => {
-                return Err(refused("to open a file, read, write or append is needed"));
-            }
+            (true, false) => libc::O_RDONLY,
+            (false, _) => libc::O_WRONLY,
         };
-        if !self.write && !self.append && (self.truncate || self.create || self.create_new) {
-            return Err(refused(
-                "a file that is only read cannot be made or truncated",
-            ));
-        }
-        if self.append && self.truncate && !self.create_new {
-            return Err(refused("a file cannot be both truncated and appended to"));
-        }
-        let mut flags = access | libc::O_CLOEXEC | self.custom_flags;
+        let mut flags = access | libc::O_CLOEXEC | self.flags;
         if self.append {
             flags |= libc::O_APPEND;
         }
@@ -123,8 +153,4 @@ impl OpenOptions {
         }
         Ok(flags)
     }
-}
-
-fn refused(text: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, text)
 }

@@ -63,9 +63,16 @@
 //! about, nor who has been handed a packet and sleeps until its wake arrives.
 //!
 //! Where workers block at all they do so again, so for [`WATCHFUL`] after it has found one the watcher
-//! keeps to its shortest sleep. And where that happens often, every [`OFTEN`] or more, economy too has
-//! somebody take over the engine from a leader that leaves it: otherwise each block of the only
-//! active worker would be a time without anybody there, until the watcher's second look.
+//! keeps to its shortest sleep. Where a look costs something, those that are known to block are asked
+//! every [`TICK_MAX`] only: usually the first that is heard of them is that they are back.
+//!
+//! # When a leader stays away
+//!
+//! A handler that takes longer than [`ABSENCE`], whether it blocks or computes, is an *absence* of the
+//! leader that left the engine for it. It is counted when that worker comes back, where the clock is read
+//! anyway. Where there is one every [`OFTEN`] or more, economy too has somebody take over the engine
+//! from a leader that leaves it: otherwise each of them would be a time without anybody there, until
+//! the watcher has seen it.
 //!
 //! For a worker without a presence there is the *rescue release*: one that has been away for
 //! longer than [`Config::rescue_after`], while others wait at the limit, is presumed blocked and not
@@ -96,7 +103,7 @@ pub use driver::{Binding, Member, Queue};
 pub use engine::Engine;
 pub use fifo::Fifo;
 pub use policy::{
-    BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
+    ABSENCE, BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
 };
 pub use presence::Presence;
 pub use state::Deadline;

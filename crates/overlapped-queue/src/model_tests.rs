@@ -6,12 +6,14 @@
 //!
 //! `OVERLAPPED_QUEUE_SEEDS` sets how many seeds are run; a failure names its seed.
 
+mod simulation;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::policy::{BACKLOG, PATIENCE, QUIET, TICK_MAX, TICK_MIN};
+use crate::policy::{ABSENCE, BACKLOG, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN};
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::{Config, Fifo, Presence, WakePolicy};
 
@@ -74,11 +76,22 @@ impl Random {
 
 /// The wait that a simulated thread is in, 0 for none.
 #[derive(Clone, Default)]
-struct Wait(Arc<AtomicU64>);
+struct Wait {
+    current: Arc<AtomicU64>,
+    /// How often it was asked.
+    asked: Arc<AtomicU64>,
+}
+
+impl Wait {
+    fn get(&self) -> Option<u64> {
+        Some(self.current.load(Relaxed)).filter(|&wait| wait != 0)
+    }
+}
 
 impl Presence for Wait {
     fn wait(&self) -> Option<u64> {
-        Some(self.0.load(Relaxed)).filter(|&wait| wait != 0)
+        self.asked.fetch_add(1, Relaxed);
+        self.get()
     }
 }
 
@@ -153,19 +166,19 @@ impl Rig {
 
     /// Blocks without a word.
     fn wait(&mut self, thread: usize) {
-        self.waits[thread].0.store(self.next_wait, Relaxed);
+        self.waits[thread].current.store(self.next_wait, Relaxed);
         self.next_wait += 1;
     }
 
     fn is_in_a_wait(&self, thread: usize) -> bool {
         self.waits
             .get(thread)
-            .is_some_and(|wait| wait.wait().is_some())
+            .is_some_and(|wait| wait.get().is_some())
     }
 
     /// Runs again.
     fn return_from_wait(&mut self, thread: usize) {
-        self.waits[thread].0.store(0, Relaxed);
+        self.waits[thread].current.store(0, Relaxed);
         self.beyond[thread] = true;
     }
 
@@ -1313,4 +1326,88 @@ fn economy_where_blocks_are_frequent_somebody_takes_over_the_engine() {
     let worker = rig.got.last().unwrap().0;
     assert!(matches!(rig.threads[worker], Doing::Out));
     assert!(rig.leader().is_some());
+}
+
+/// The same where handlers compute, of which nothing need be known.
+#[test]
+fn economy_where_handlers_compute_for_long_somebody_takes_over_the_engine() {
+    let mut rig = economy(3, 4);
+    for thread in 0..4 {
+        rig.get(thread, None);
+    }
+    rig.finish();
+    rig.rest();
+    assert_eq!(rig.leader(), None, "nobody has computed for long yet");
+    for _ in 0..60 {
+        let worker = rig.got.last().unwrap().0;
+        rig.pass(ABSENCE * 2);
+        rig.get(worker, None);
+        rig.finish();
+        rig.rest();
+    }
+    assert!(rig.leader().is_some());
+    // Without them it is soon given up again.
+    for _ in 0..200 {
+        let worker = rig.got.last().unwrap().0;
+        rig.pass(ABSENCE / 100);
+        rig.get(worker, None);
+        rig.pass(OFTEN);
+        rig.finish();
+        rig.rest();
+    }
+    assert_eq!(rig.leader(), None);
+}
+
+/// Otherwise one handler that blocks would make each packet that is queued after it worth a wake.
+#[test]
+fn a_long_handler_does_not_stand_for_all() {
+    let mut rig = economy(1, 1);
+    rig.get(0, None);
+    rig.finish();
+    rig.rest();
+    rig.pass(Duration::from_secs(1));
+    rig.get(0, None);
+    assert!(rig.state.mean_handler_time() < BACKLOG);
+    // If all take long, they do.
+    for _ in 0..20 {
+        rig.finish();
+        rig.rest();
+        rig.pass(ABSENCE * 2);
+        rig.get(0, None);
+    }
+    assert!(rig.state.mean_handler_time() > BACKLOG);
+}
+
+/// A look that costs a system call is not spent on who is known to block at each admission.
+#[test]
+fn cc_9_where_looks_cost_something_the_blocked_are_asked_seldom_but_are() {
+    let config = Config {
+        look_every: TICK_MIN,
+        ..Config::new(1)
+    };
+    let mut rig = Rig::observed(config, 3);
+    for thread in 0..3 {
+        rig.get(thread, None);
+    }
+    rig.post(None);
+    rig.post(None);
+    rig.rest();
+    rig.wait(2);
+    rig.pass(TICK_MAX + PATIENCE);
+    assert_eq!(rig.got, [(2, 0), (1, 1)]);
+    let asked = rig.waits[2].asked.load(Relaxed);
+    let steps = 10 * TICK_MAX.as_micros() as u64 / TICK_MIN.as_micros() as u64;
+    for _ in 0..steps {
+        rig.now += TICK_MIN.as_nanos() as u64;
+        rig.post(None);
+    }
+    let asked = rig.waits[2].asked.load(Relaxed) - asked;
+    assert!((1..=11).contains(&asked), "{asked} times");
+    rig.return_from_wait(2);
+    rig.now += TICK_MAX.as_nanos() as u64;
+    rig.post(None);
+    assert_eq!(
+        (rig.state.stats().active, rig.state.stats().blocked),
+        (2, 0)
+    );
 }

@@ -4,8 +4,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WakePolicy {
-    /// Wake another worker only when that is worth more than it costs; no packet waits longer than
-    /// two ticks, at most [`TICK_MAX`] each, while a worker is free and fewer than the limit are active.
+    /// Wake another worker only when that is worth more than it costs. While a worker is free and
+    /// fewer than the limit are active, a packet waits no longer than two ticks of the watcher's, of at
+    /// most [`TICK_MAX`] each, and two of [`TICK_MIN`] for each further worker that the limit allows.
     #[default]
     Economy,
     /// The literal rule of Windows: wake for every packet while fewer than the limit are active.
@@ -23,7 +24,7 @@ pub const TICK_MIN: Duration = Duration::from_micros(200);
 pub const TICK_MAX: Duration = Duration::from_micros(1600);
 
 /// After this long without a packet the watcher sleeps without a time-out.
-pub const QUIET: Duration = Duration::from_millis(20);
+pub const QUIET: Duration = Duration::from_millis(5);
 
 /// How long a worker must have been in one wait to be taken for blocked: about what a wake across
 /// processors takes. A shorter wait is over before another thread could have taken its place.
@@ -32,9 +33,13 @@ pub const PATIENCE: Duration = Duration::from_micros(50);
 /// For so long after somebody was found blocked the watcher keeps to its shortest sleep.
 pub const WATCHFUL: Duration = Duration::from_secs(1);
 
-/// Where workers are found blocked more often than this, on average, somebody always takes over the
-/// engine from a leader that leaves it.
-pub const OFTEN: Duration = Duration::from_millis(5);
+/// A handler that takes longer than this, whether it blocks or computes, is an absence: whoever left
+/// the engine for it should have been replaced there.
+pub const ABSENCE: Duration = Duration::from_micros(400);
+
+/// Where absences are more frequent than this, on average, somebody always takes over the engine
+/// from a leader that leaves it.
+pub const OFTEN: Duration = Duration::from_millis(20);
 
 /// After this many packets taken in a row from a queue that never ran empty, somebody looks into
 /// the engine, so that work that posts to itself cannot starve I/O.

@@ -5,7 +5,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::policy::{
-    BACKLOG, HARVEST_AFTER, HARVEST_EVERY, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL,
+    ABSENCE, BACKLOG, HARVEST_AFTER, HARVEST_EVERY, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN,
+    WATCHFUL,
 };
 use crate::waits::Waits;
 use crate::{Config, Fifo, Presence, Stats, WakePolicy};
@@ -86,6 +87,8 @@ struct Worker<P> {
     presence: Option<Box<dyn Presence>>,
     /// The wait that it was found in at the last look, and when it was first found there.
     suspected: Option<(u64, u64)>,
+    /// When it was last asked whether it runs again, where that costs something.
+    asked_at: u64,
     /// When the watcher first saw that it is out and active, since it last went out.
     seen_out: Option<u64>,
     /// When it last left the engine, and how many packets it took since: the means of the handler
@@ -164,6 +167,7 @@ pub(crate) struct State<F: Fifo> {
     /// The watcher's current interval, and what it saw when it last looked.
     interval: Duration,
     taken_at_tick: u64,
+    arrived_at_tick: u64,
     harvests_at_tick: u64,
     moved_at: u64,
     /// The watcher disarmed itself because nothing moved, and nothing has moved since.
@@ -176,8 +180,10 @@ pub(crate) struct State<F: Fifo> {
     looked_at: u64,
     /// When a worker was last found blocked.
     noticed_at: Option<u64>,
+    /// When a leader last came back that had been away for long.
+    absent_at: Option<u64>,
     /// The mean time between two of these, as far as measured.
-    between_blocks: u64,
+    between_absences: u64,
     /// Mean handler time, as far as measured.
     handler_ns: u64,
     taken_since_harvest: u32,
@@ -219,6 +225,7 @@ impl<F: Fifo> State<F> {
             clock: 0,
             interval: TICK_MIN,
             taken_at_tick: 0,
+            arrived_at_tick: 0,
             harvests_at_tick: 0,
             moved_at: 0,
             quiet: false,
@@ -226,7 +233,8 @@ impl<F: Fifo> State<F> {
             hurried: false,
             looked_at: 0,
             noticed_at: None,
-            between_blocks: WATCHFUL.as_nanos() as u64,
+            absent_at: None,
+            between_absences: WATCHFUL.as_nanos() as u64,
             handler_ns: 0,
             taken_since_harvest: 0,
             harvest_every: HARVEST_EVERY,
@@ -258,6 +266,7 @@ impl<F: Fifo> State<F> {
             came: 0,
             presence,
             suspected: None,
+            asked_at: 0,
             seen_out: None,
             batch_began: None,
             batch_taken: 0,
@@ -306,6 +315,8 @@ impl<F: Fifo> State<F> {
             return false;
         }
         self.stand(me, Standing::Released);
+        // Others take over at once, so what follows leaves nobody waiting.
+        self.worker(me).batch_began = None;
         self.settle(true, wakes);
         true
     }
@@ -495,7 +506,7 @@ impl<F: Fifo> State<F> {
             self.watch(me);
         }
         // What follows is not a handler's time.
-        self.worker(me).batch_began = None;
+        self.measure_batch(me);
         Next::Sleep {
             timeout: self.nap(me, call),
         }
@@ -708,7 +719,8 @@ impl<F: Fifo> State<F> {
             }
         }
         if self.room() && !self.look_under_way {
-            let engine_is_empty = (literal || self.blocks_are_frequent()) && self.leader.is_none();
+            let engine_is_empty =
+                (literal || self.absences_are_frequent()) && self.leader.is_none();
             let work = (self.packets.len() as u64).saturating_mul(self.handler_ns);
             let backlog = work > BACKLOG.as_nanos() as u64;
             if engine_is_empty || backlog {
@@ -806,6 +818,7 @@ impl<F: Fifo> State<F> {
     fn watch(&mut self, id: WorkerId) {
         self.watcher = Some(id);
         self.taken_at_tick = self.taken;
+        self.arrived_at_tick = self.arrived;
         self.harvests_at_tick = self.harvests;
         self.moved_at = self.clock;
         self.interval = self.shortest_interval();
@@ -831,10 +844,13 @@ impl<F: Fifo> State<F> {
         // It has slept only to look twice: that nothing moved so soon means nothing.
         let hurried = std::mem::take(&mut self.hurried);
         let moved = hurried || self.taken != self.taken_at_tick;
-        // Handlers that have become slower than they were measured put the next look off for long.
+        // Handlers that have become slower than they were measured make a backlog look like none ...
+        let stale = !hurried && self.taken < self.arrived_at_tick;
+        // ... and put the next look into the engine off for long.
         let unseen = !hurried && self.leader.is_none() && self.harvests == self.harvests_at_tick;
         if !hurried {
             self.taken_at_tick = self.taken;
+            self.arrived_at_tick = self.arrived;
             self.harvests_at_tick = self.harvests;
             if moved {
                 self.moved_at = self.clock;
@@ -849,13 +865,14 @@ impl<F: Fifo> State<F> {
             }
         } else {
             let clock = self.clock;
+            self.looked_at = clock;
             let found = self.look(|| clock);
             // One second look for each tick, however many short waits there are.
             self.suspicion &= !hurried;
             if self.active >= self.config.concurrency {
                 self.presume_blocked();
             }
-            if self.active < self.config.concurrency && (found || !moved || unseen) {
+            if self.active < self.config.concurrency && (found || !moved || stale || unseen) {
                 if unseen {
                     self.taken_since_harvest = self.harvest_every;
                 }
@@ -877,17 +894,18 @@ impl<F: Fifo> State<F> {
             .is_some_and(|at| self.clock.saturating_sub(at) < WATCHFUL.as_nanos() as u64)
     }
 
-    fn count_block(&mut self, clock: u64) {
+    fn count_absence(&mut self) {
         let longest = WATCHFUL.as_nanos() as u64;
         let gap = self
-            .noticed_at
-            .map_or(longest, |at| clock.saturating_sub(at).min(longest));
-        self.between_blocks = (self.between_blocks * 3 + gap) / 4;
-        self.noticed_at = Some(clock);
+            .absent_at
+            .map_or(longest, |at| self.clock.saturating_sub(at).min(longest));
+        self.between_absences = (self.between_absences * 3 + gap) / 4;
+        self.absent_at = Some(self.clock);
     }
 
-    fn blocks_are_frequent(&self) -> bool {
-        self.between_blocks < OFTEN.as_nanos() as u64 && self.is_watchful()
+    fn absences_are_frequent(&self) -> bool {
+        let lately = |at| self.clock.saturating_sub(at) < WATCHFUL.as_nanos() as u64;
+        self.between_absences < OFTEN.as_nanos() as u64 && self.absent_at.is_some_and(lately)
     }
 
     // ---- who is blocked ------------------------------------------------------------------------
@@ -920,6 +938,8 @@ impl<F: Fifo> State<F> {
             return false;
         }
         let patience = PATIENCE.as_nanos() as u64;
+        let seldom = TICK_MAX.as_nanos() as u64;
+        let dear = !self.config.look_every.is_zero();
         let mut clock = None;
         let mut found = false;
         self.suspicion = false;
@@ -948,15 +968,25 @@ impl<F: Fifo> State<F> {
                     if clock.saturating_sub(since) >= patience {
                         self.stand(id, Standing::Blocked);
                         self.noticed += 1;
-                        self.count_block(clock);
+                        self.noticed_at = Some(clock);
                         found = true;
                     } else {
                         worker.suspected = Some((wait, since));
                         self.suspicion = true;
                     }
                 }
-                Standing::Blocked if presence.wait().is_none() => {
-                    self.stand(id, Standing::Active);
+                // Usually the first that is heard of these is that they are back.
+                Standing::Blocked => {
+                    if dear {
+                        let clock = *clock.get_or_insert_with(&now);
+                        if clock.saturating_sub(worker.asked_at) < seldom {
+                            continue;
+                        }
+                        worker.asked_at = clock;
+                    }
+                    if presence.wait().is_none() {
+                        self.stand(id, Standing::Active);
+                    }
                 }
                 _ => {}
             }
@@ -997,7 +1027,11 @@ impl<F: Fifo> State<F> {
             && worker.batch_taken > 0
         {
             let mean = clock.saturating_sub(began) / u64::from(worker.batch_taken);
-            self.handler_ns = (self.handler_ns * 3 + mean) / 4;
+            if mean > ABSENCE.as_nanos() as u64 {
+                self.count_absence();
+            }
+            // However long a block was, it says no more of the next handlers than that.
+            self.handler_ns = (self.handler_ns * 3 + mean.min(ABSENCE.as_nanos() as u64)) / 4;
             let by_time = HARVEST_AFTER.as_nanos() as u64 / self.handler_ns.max(1);
             self.harvest_every = by_time.clamp(1, u64::from(HARVEST_EVERY)) as u32;
         }

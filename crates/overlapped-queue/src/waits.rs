@@ -172,6 +172,16 @@ impl WaitHistogram {
             .map(|(index, count)| (Duration::from_nanos(bound(index)), count))
     }
 
+    /// The buckets in which there is more than there was before, and by how much; `before` is of the
+    /// same queue.
+    pub fn since(&self, before: &Self) -> impl Iterator<Item = (Duration, u64)> {
+        let counts = std::iter::zip(self.counts, before.counts).enumerate();
+        counts
+            .map(|(index, (now, before))| (index, now.saturating_sub(before)))
+            .filter(|&(_, count)| count > 0)
+            .map(|(index, count)| (Duration::from_nanos(bound(index)), count))
+    }
+
     /// A time that this part of the packets did not exceed: 0.5 for the median. `None` if none was
     /// measured.
     pub fn quantile(&self, part: f64) -> Option<Duration> {
@@ -251,6 +261,19 @@ mod tests {
             (histogram.quantile(0.999), histogram.quantile(1.0)),
             (long, long)
         );
+    }
+
+    #[test]
+    fn what_is_new_is_told_apart() {
+        let mut histogram = WaitHistogram::default();
+        histogram.add(1_000);
+        let before = histogram;
+        assert_eq!(histogram.since(&before).count(), 0);
+        histogram.add(1_000);
+        histogram.add(1_000_000);
+        let short = (Duration::from_nanos(1024), 1);
+        let long = (Duration::from_nanos(1 << 20), 1);
+        assert_eq!(histogram.since(&before).collect::<Vec<_>>(), [short, long]);
     }
 
     #[test]

@@ -337,6 +337,32 @@ fn a_watcher_takes_what_a_computing_worker_left() {
     });
 }
 
+/// Where leaders stay away often, who leaves the engine is replaced there although no time passes, and
+/// although it never comes back.
+#[test]
+fn economy_an_absent_leader_is_replaced_at_once() {
+    const ENOUGH: u64 = 16;
+    check(|| {
+        let port = Port::new(2, WakePolicy::Economy);
+        let mut absent = port.bind();
+        for absence in 1..=ENOUGH {
+            port.engine.finish(0);
+            assert_eq!(port.get(&mut absent), Ok(0));
+            port.engine.clock.store(absence * 1_000_000, SeqCst);
+        }
+        let worker = port.worker();
+        let finishing = port.clone();
+        let finisher = thread::spawn(move || {
+            finishing.engine.finish(1);
+            finishing.engine.finish(2);
+        });
+        let mine = port.get(&mut absent).unwrap();
+        let other = worker.join().unwrap().unwrap();
+        assert_eq!(mine + other, 3);
+        finisher.join().unwrap();
+    });
+}
+
 /// A worker blocks without a word, and does not come back before another one has the packet: ticks
 /// alone must bring it there, wherever they fall (CC-8).
 #[test]

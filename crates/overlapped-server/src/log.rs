@@ -9,6 +9,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use overlapped::Away;
+
 use crate::connection::{Connection, Ended};
 use crate::server::Mode;
 use crate::summary::{Counted, Summary};
@@ -71,6 +73,8 @@ pub enum Event<'a> {
     },
     /// It has again.
     ShortageOver,
+    /// A worker has not come back for long.
+    Away(&'a Away),
     /// A connection was accepted.
     Opened {
         /// Its number.
@@ -130,6 +134,7 @@ impl Event<'_> {
             Event::RoomAgain => ("room-again", "info"),
             Event::Starved { .. } => ("starved", "warning"),
             Event::ShortageOver => ("shortage-over", "info"),
+            Event::Away(_) => ("away", "warning"),
             Event::Opened { .. } => ("opened", "info"),
             Event::Closed { .. } => ("closed", "info"),
             Event::Draining { .. } => ("draining", "info"),
@@ -170,6 +175,12 @@ impl Event<'_> {
             Event::Starved { error, open } => {
                 field("error", Text(error));
                 field("connections", Count(*open as u64));
+            }
+            Event::Away(away) => {
+                field("worker", Text(&away.name));
+                field("thread", Count(away.thread.try_into().unwrap_or_default()));
+                field("seconds", Seconds(away.at_least.as_secs_f64()));
+                field("doing", Text(&away.doing));
             }
             Event::Opened { id, peer } => {
                 field("connection", Count(*id));
@@ -260,6 +271,7 @@ impl fmt::Display for Event<'_> {
                 Counted(*open as u64, "connection")
             ),
             Event::ShortageOver => f.write_str("accepting works again"),
+            Event::Away(away) => away.fmt(f),
             Event::Opened { id, peer } => write!(f, "connection {id} from {}", Peer(*peer)),
             Event::Closed { connection, why } => write!(
                 f,

@@ -235,6 +235,7 @@ impl Process {
     ) -> Result<(), String> {
         for (index, port) in self.ports.iter().enumerate() {
             let (server, sender) = (self.server.clone(), sender.clone());
+            let log = self.log.clone();
             // Linux shows 15 bytes.
             let name = match self.ports.len() {
                 1 => "worker".to_owned(),
@@ -245,6 +246,7 @@ impl Process {
                 .min(most.min(concurrency + 1))
                 .max(most)
                 .name(name)
+                .on_away(move |away| log.log(&Event::Away(away)))
                 .on_end(move || {
                     let _ = sender.send(Message::Workers(index));
                 })

@@ -2,11 +2,12 @@
 //!
 //! One JSON object on one line. Counts whose names are in the past tense are totals since the server
 //! began, all others are what is now. A field is never given another meaning under the same
-//! [`VERSION`]; there may be more fields than a reader knows.
+//! [`VERSION`]; there may be more fields than a reader knows, and a count that the system keeps to
+//! itself is missing.
 
 use std::time::Duration;
 
-use overlapped::Workers;
+use overlapped::{QueueStats, Workers};
 use serde_json::{Map, Value, json};
 
 use crate::connection::ServerPort;
@@ -40,12 +41,6 @@ pub fn take<'a>(
 
 fn of_port(port: &ServerPort, workers: Option<&Workers>) -> Value {
     let stats = port.stats();
-    let queue = &stats.queue;
-    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    let waits = queue.waits.buckets();
-    let waits: Vec<_> = waits
-        .map(|(below, count)| json!([nanoseconds(below), count]))
-        .collect();
     let under_way = port.under_way().into_iter();
     let under_way: Map<_, _> = under_way
         .map(|(kind, count)| (format!("{kind:?}"), count.into()))
@@ -63,27 +58,49 @@ fn of_port(port: &ServerPort, workers: Option<&Workers>) -> Value {
         })
         .collect();
     let pool = workers.map(Workers::stats).unwrap_or_default();
-    json!({
+    let mut told = json!({
         "engine": stats.engine,
-        "concurrency": queue.concurrency,
-        "bound": queue.bound,
-        "active": queue.active,
-        "waiting": queue.waiting,
-        "queued": queue.queued,
+        "concurrency": stats.concurrency,
+        "waiting": stats.waiting,
+        "queued": stats.queued,
         "sockets": stats.sockets,
         "timers": stats.timers,
-        "arrived": queue.arrived,
-        "taken": queue.taken,
-        "handed_over": queue.handed_over,
-        "woken": queue.wakes,
-        "woken_in_vain": queue.futile_wakes,
-        "harvested": queue.harvests,
-        "presumed_blocked": queue.rescues,
-        "waits": waits,
+        "notice": stats.notice,
         "under_way": under_way,
         "threads": pool.threads,
         "threads_started": pool.started,
         "panicked": pool.panics,
         "away": away,
-    })
+    });
+    if let Some(queue) = &stats.queue
+        && let Some(told) = told.as_object_mut()
+    {
+        add_queue(queue, told);
+    }
+    told
+}
+
+/// What only the library's own queue counts.
+fn add_queue(queue: &QueueStats, to: &mut Map<String, Value>) {
+    let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    let waits = queue.waits.buckets();
+    let waits: Vec<_> = waits
+        .map(|(below, count)| json!([nanoseconds(below), count]))
+        .collect();
+    let counts = [
+        ("bound", queue.bound as u64),
+        ("active", queue.active as u64),
+        ("blocked", queue.blocked as u64),
+        ("overshoot", queue.overshoot as u64),
+        ("arrived", queue.arrived),
+        ("taken", queue.taken),
+        ("handed_over", queue.handed_over),
+        ("woken", queue.wakes),
+        ("woken_in_vain", queue.futile_wakes),
+        ("harvested", queue.harvests),
+        ("noticed_blocked", queue.noticed),
+        ("presumed_blocked", queue.rescues),
+    ];
+    to.extend(counts.map(|(name, count)| (name.to_owned(), count.into())));
+    to.insert("waits".to_owned(), waits.into());
 }

@@ -230,11 +230,19 @@ impl Look<'_> {
         )?;
         writeln!(
             to,
-            "workers      {} active of at most {}, {} waiting, {} bound; {} presumed blocked so far",
+            "workers      {} active of at most {}, {} beyond; {} blocked, {} waiting, {} bound",
             sum(now, "active"),
             sum(now, "concurrency"),
+            sum(now, "overshoot"),
+            sum(now, "blocked"),
             sum(now, "waiting"),
-            sum(now, "bound"),
+            sum(now, "bound")
+        )?;
+        writeln!(
+            to,
+            "blocks       {}/s noticed, by {}; {} presumed so far",
+            self.rate("noticed_blocked"),
+            plain(now["ports"][0]["notice"].as_str().unwrap_or("?")),
             sum(now, "presumed_blocked")
         )?;
         writeln!(
@@ -312,8 +320,23 @@ impl Look<'_> {
             quantile(0.9),
             quantile(0.99),
             quantile(1.0)
-        )
+        )?;
+        let decades: Vec<_> = decades(&now)
+            .map(|(below, count)| format!("{count} below {}", whole(below)))
+            .collect();
+        writeln!(to, "             {}", decades.join(", "))
     }
+}
+
+/// The same counts, by powers of ten.
+fn decades(waits: &[(u64, u64)]) -> impl Iterator<Item = (u64, u64)> {
+    let mut all = std::collections::BTreeMap::<u64, u64>::new();
+    for &(below, count) in waits {
+        let power = below.saturating_sub(1).checked_ilog10();
+        let decade = power.map_or(1, |power| 10_u64.saturating_pow(power + 1));
+        *all.entry(decade).or_default() += count;
+    }
+    all.into_iter().filter(|&(_, count)| count > 0)
 }
 
 fn ports(value: &Value) -> impl Iterator<Item = &Value> {
@@ -363,6 +386,16 @@ fn time(nanoseconds: u64) -> String {
     }
 }
 
+/// A power of ten.
+fn whole(nanoseconds: u64) -> String {
+    match nanoseconds {
+        0..1_000 => format!("{nanoseconds} ns"),
+        1_000..1_000_000 => format!("{} us", nanoseconds / 1_000),
+        1_000_000..1_000_000_000 => format!("{} ms", nanoseconds / 1_000_000),
+        _ => format!("{} s", nanoseconds / 1_000_000_000),
+    }
+}
+
 /// What another process says cannot drive the terminal.
 fn plain(text: &str) -> String {
     text.replace(char::is_control, "?")
@@ -379,6 +412,7 @@ mod tests {
             "ports": [
                 { "engine": "epoll", "concurrency": 2, "bound": 3, "active": 1, "waiting": 2,
                   "queued": 5, "taken": taken, "handed_over": 10, "woken": 20, "woken_in_vain": 1,
+                  "blocked": 1, "overshoot": 4, "notice": "perf events", "noticed_blocked": 30,
                   "presumed_blocked": 6, "waits": waits, "under_way": { "Recv": 3, "Accept": 16 },
                   "away": [{ "worker": "worker\u{1b}[2J 1", "thread": 9, "seconds": 2.25,
                              "doing": "blocked in read" }] },
@@ -395,10 +429,12 @@ mod tests {
             "overlapped 7, mode echo, engine epoll, up 10.0 s\n\
              connections  3, of 4 so far\n\
              packets      100/s, 1000 in all; 5 queued; 1/s handed over\n\
-             workers      1 active of at most 2, 2 waiting, 3 bound; 6 presumed blocked so far\n\
+             workers      1 active of at most 2, 4 beyond; 1 blocked, 2 waiting, 3 bound\n\
+             blocks       3/s noticed, by perf events; 6 presumed so far\n\
              wakes        2/s, 0/s in vain\n\
              waits        50 % below 1.0 us, 90 % 1.0 us, 99 % 2.0 ms, all 2.0 ms (100 packets \
              measured)\n\
+             \x20            98 below 10 us, 2 below 10 ms\n\
              operations   Accept 16, Recv 4\n\
              away         worker?[2J 1 (thread 9): blocked in read for 2.2 s\n"
         );

@@ -1,8 +1,8 @@
 //! What the system under the port does where the specification leaves it open, as `key=value`.
 //!
-//!     cargo run -p overlapped --example probe
+//!     cargo run -p overlapped --example probe [ENGINE]
 //!
-//! The output on Linux and under Wine is in `docs/engines.md`, side by side; whoever has a Windows
+//! The output on Linux, with both of its engines, and under Wine is in `docs/engines.md`, side by side; whoever has a Windows
 //! machine can add the third column in a minute. The keys name the clause, or the open point, that
 //! they are about. Nothing here is an assertion: the conformance suite is for that.
 
@@ -11,7 +11,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::sync::mpsc::channel;
 use std::time::Duration;
 
-use overlapped::{CompletionPort, GetError, Kind, Operation, Packet, Socket, Start};
+use overlapped::{CompletionPort, Engine, GetError, Kind, Operation, Packet, Socket, Start};
 
 type Port = CompletionPort<u64, u64>;
 
@@ -19,15 +19,25 @@ type Port = CompletionPort<u64, u64>;
 const SOON: Duration = Duration::from_millis(300);
 
 fn main() -> io::Result<()> {
-    let port: Port = CompletionPort::new(1)?;
+    let engine = std::env::args()
+        .nth(1)
+        .map_or(Ok(Engine::Auto), |name| name.parse())?;
+    let port: Port = CompletionPort::builder()
+        .concurrency(1)
+        .engine(engine)
+        .build()?;
     say("engine", port.stats().engine);
     say("os", std::env::consts::OS);
-    at_the_limit()?;
-    who_wakes_first()?;
+    // An exclusive port has one thread.
+    if port.stats().engine != "io_uring" {
+        at_the_limit()?;
+        who_wakes_first()?;
+    }
     closing(&port)?;
     a_cancelled_send(&port)?;
     accepts_in_order(&port)?;
     datagrams(&port)?;
+    pipes(&port)?;
     after_a_reset(&port)?;
     at_once(&port)?;
     a_refused_connect(&port)
@@ -196,6 +206,45 @@ fn datagrams(port: &Port) -> io::Result<()> {
     say("IO-13_recv", told(get(port)));
     socket.cancel_all();
     while get(port).is_some() {}
+    Ok(())
+}
+
+/// Of pipes: what a zero-byte receive waits for (IO-4), what a cancelled send says (CX-5), and what
+/// each end is told when the other has gone (IO-19).
+fn pipes(port: &Port) -> io::Result<()> {
+    let pipe = || -> io::Result<_> {
+        let (reader, writer) = overlapped::pipe()?;
+        Ok((port.associate(reader, 1)?, port.associate(writer, 2)?))
+    };
+    let (reader, writer) = pipe()?;
+    reader.recv_zero(room(0))?;
+    say("IO-4_pipe_empty", told(get(port)));
+    writer.send(Operation::new("x", 1))?;
+    let packets = [get(port), get(port)].into_iter().flatten();
+    let found = packets
+        .filter(|packet| packet.kind == Kind::RecvZero)
+        .last();
+    say("IO-4_pipe_filled", told(found));
+    let started = writer.send(Operation::new(vec![7; 1_000_000], 0))?;
+    say("CX-5_pipe_send", told(get(port)));
+    writer.cancel(started);
+    let cancelled = get(port).map_or(0, |packet| packet.bytes);
+    say("CX-5_pipe_partial", cancelled > 0);
+    drop(writer);
+    let mut came = 0;
+    let last = loop {
+        reader.recv(room(0))?;
+        match get(port) {
+            Some(packet) if packet.bytes > 0 => came += packet.bytes,
+            last => break told(last),
+        }
+    };
+    say("CX-5_pipe_count_is_what_came", came == 1 + cancelled);
+    say("IO-19_pipe_recv", last);
+    let (reader, writer) = pipe()?;
+    drop(reader);
+    writer.send(Operation::new("x", 0))?;
+    say("IO-19_pipe_send", told(get(port)));
     Ok(())
 }
 

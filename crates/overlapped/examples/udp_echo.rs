@@ -4,10 +4,9 @@
 //!
 //! The operation that received a datagram has its sender's address, and sends the answer.
 
-#[cfg(target_os = "linux")]
-fn main() -> Result<(), Box<dyn std::error::Error>> {
-    use overlapped::{CompletionPort, Kind, Operation, Status};
+use overlapped::{CompletionPort, Kind, Operation, Status};
 
+fn main() -> Result<(), Box<dyn std::error::Error>> {
     let address = std::env::args().nth(1).unwrap_or("127.0.0.1:4567".into());
     let port: CompletionPort = CompletionPort::new(0)?;
     let own = std::net::UdpSocket::bind(&address)?;
@@ -38,9 +37,4 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         }
         Ok(())
     })
-}
-
-#[cfg(not(target_os = "linux"))]
-fn main() {
-    eprintln!("datagrams are Linux's so far");
 }

@@ -29,7 +29,7 @@ use crate::{Operation, Refused, Started};
 /// is performed by io_uring, on a thread of the library's, or by a few threads where the system
 /// refuses io_uring ([`FileStats`](crate::FileStats) tell which, and why). On Windows the kernel
 /// performs it; a transfer of several pieces is copied together there, and opening, closing and
-/// synchronising, made on the system's thread pool, can neither be cancelled nor have a deadline.
+/// synchronising are calls on the system's thread pool.
 ///
 /// ```
 /// use overlapped::{CompletionPort, Operation};

@@ -51,9 +51,9 @@
 //!
 //! # Datagrams, Unix sockets, pipes, and what can only be watched
 //!
-//! `associate` also takes UDP sockets and, on Linux, Unix sockets and the ends of pipes, for the
-//! operations that each of them has, and any other descriptor that can be waited for:
-//! `Socket::ready` completes when it is ready.
+//! `associate` also takes UDP sockets, the ends of pipes ([`pipe`] makes one) and, on Linux, Unix
+//! sockets, for the operations that each of them has, and there any other descriptor that can be
+//! waited for: `Socket::ready` completes when it is ready.
 //!
 //! # One thread
 //!
@@ -78,13 +78,22 @@
 //!
 //! # Features
 //!
+//! None is on by default.
+//!
 //! * `sim`: a simulated network with a seed, for deterministic tests (`sim` module).
+//! * `tracing`: events for what an operator wants to know, such as a worker that blocks for long. Without
+//!   it [`WorkersBuilder::on_away`] tells of these.
+//! * `metrics`: the counts of a port, for a recorder of the crate `metrics` (`PortMetrics`).
+//!
+#![cfg_attr(feature = "tracing", doc = include_str!("tracing.md"))]
 
 mod aligned;
 mod buffer;
 mod direct;
 mod file;
 mod memory;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(doctest)]
 mod misuse;
 mod operation;
@@ -100,6 +109,8 @@ pub use aligned::AlignedBuffer;
 pub use buffer::Buffer;
 pub use direct::{Direct, Start};
 pub use file::File;
+#[cfg(feature = "metrics")]
+pub use metrics::PortMetrics;
 pub use operation::{Accepted, Operation, Refused};
 #[cfg(all(feature = "sim", target_os = "linux"))]
 pub use overlapped_core::sim;
@@ -141,6 +152,39 @@ pub fn stream_socket(to: &SocketAddr) -> io::Result<Endpoint> {
     let domain = socket2::Domain::for_address(*to);
     socket2::Socket::new(domain, socket2::Type::STREAM, Some(socket2::Protocol::TCP))
         .map(Endpoint::from)
+}
+
+/// Makes a pipe: its reading and its writing end, ready to be associated.
+///
+/// On Linux it is what `std::io::pipe` makes. On Windows it is a named pipe whose ends are open for
+/// overlapped operations, which std's are not.
+///
+/// # Errors
+///
+/// The system's, when there are no descriptors left.
+///
+/// ```
+/// # use overlapped::{CompletionPort, Operation, Status};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let port: CompletionPort<&str, ()> = CompletionPort::new(1)?;
+/// let (reader, writer) = overlapped::pipe()?;
+/// let reader = port.associate(reader, "reader")?;
+/// let writer = port.associate(writer, "writer")?;
+///
+/// writer.send(Operation::new("hello", ()))?;
+/// assert_eq!(port.get()?.key(), Some(&"writer"));
+/// reader.recv(Operation::with_capacity(100, ()))?;
+/// assert_eq!(port.get()?.operation.bytes(), b"hello");
+///
+/// // There is no end of a stream here, but a writer that has gone (IO-19).
+/// drop(writer);
+/// reader.recv(Operation::with_capacity(100, ()))?;
+/// assert_eq!(port.get()?.status, Status::PIPE_BROKEN);
+/// # Ok(())
+/// # }
+/// ```
+pub fn pipe() -> io::Result<(Endpoint, Endpoint)> {
+    overlapped_core::pipe()
 }
 
 /// The README's example compiles.

@@ -120,13 +120,18 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// Associates a socket with the port, under a key that comes with each of its packets.
     ///
     /// Takes std's `TcpStream` and `TcpListener`, a `socket2::Socket`, or an
-    /// [`Accepted`](crate::Accepted) connection, `UdpSocket`; on Linux also `UnixStream`,
-    /// `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, and any owned descriptor that can
-    /// be waited for. A socket or pipe is put into non-blocking mode, which its duplicates share;
-    /// anything else is left as it is, since all that can be done with it is to wait until it is
-    /// ready (`Socket::ready`). Set options such as broadcast, membership of multicast groups and
-    /// reuse before. [`stream_socket`](crate::stream_socket) makes one to be
-    /// connected.
+    /// [`Accepted`](crate::Accepted) connection, `UdpSocket`, and the ends of a
+    /// [`pipe`](crate::pipe). Set options such as broadcast, membership of multicast groups and reuse
+    /// before. [`stream_socket`](crate::stream_socket) makes one to be connected.
+    ///
+    /// On Linux also `UnixStream`, `UnixListener`, `UnixDatagram`, `PipeReader`, `PipeWriter`, and any
+    /// owned descriptor that can be waited for. A socket or pipe is put into non-blocking mode, which
+    /// its duplicates share; anything else is left as it is, since all that can be done with it is to
+    /// wait until it is ready (`Socket::ready`).
+    ///
+    /// On Windows also an end of a named pipe, as an `OwnedHandle`, if it was opened with
+    /// `FILE_FLAG_OVERLAPPED`, is connected, and is read as bytes. What std has of a child process's
+    /// input and output is such.
     ///
     /// # Errors
     ///
@@ -171,7 +176,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
                 #[cfg(unix)]
                 socket: Endpoint::Os(file),
                 #[cfg(windows)]
-                socket: Endpoint::File(file),
+                socket: Endpoint::Handle(file),
                 key,
             }),
         }
@@ -524,8 +529,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
 
     /// The operations that are under way now, by kind, the most frequent first: those that were
     /// started and whose packets are not queued yet. Visits every socket, one after the other, so that
-    /// nothing has to be counted when operations start and end; not for each request. (Empty on
-    /// Windows, so far.)
+    /// nothing has to be counted when operations start and end; not for each request.
     pub fn under_way(&self) -> Vec<(Kind, usize)> {
         self.handle.port.under_way()
     }
@@ -542,6 +546,10 @@ impl<K, T> CompletionPort<K, T> {
             }),
             types: PhantomData,
         }
+    }
+
+    pub(crate) fn number(&self) -> overlapped_core::PortNumber {
+        self.handle.port.number()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
@@ -648,6 +656,19 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Builder<K, T> {
     /// comes back keeps its place for ever. Without effect on Windows.
     pub fn rescue_after(mut self, bound: Option<Duration>) -> Self {
         self.options.rescue_after = bound;
+        self
+    }
+
+    /// Asks the scheduler for time slices so short for the threads that are bound to the port, as long
+    /// as they are; from 100 us on, Linux 6.12 or later, without effect elsewhere. `None`, the default,
+    /// leaves them as they are.
+    ///
+    /// For ports whose handlers compute for long while others should be quick: when something comes,
+    /// the thread that waits for it need not wait for its processor until a computing one has used up
+    /// a slice of some milliseconds. A thread's share of the processors stays the same. Threads that a
+    /// bound thread starts begin with its slice.
+    pub fn time_slice(mut self, slice: Option<Duration>) -> Self {
+        self.options.time_slice = slice;
         self
     }
 

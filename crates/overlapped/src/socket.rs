@@ -63,7 +63,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// capacity.
     ///
     /// On a datagram socket it gets one datagram, as [`recv_from`](Socket::recv_from) says;
-    /// from a pipe (Linux) what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
+    /// from a pipe what is in it, and [`Status::PIPE_BROKEN`] once the last writer has gone
     /// (IO-19). Descriptors that come with a Unix socket's bytes are closed (FD-4); `recv_with_descriptors`
     /// is for those.
     ///
@@ -870,6 +870,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
             .socket
             .with_endpoint(|endpoint| match endpoint.os() {
                 Some(socket) => set(socket2::SockRef::from(socket)),
+                // A pipe.
+                None if cfg!(windows) => Err(Status::NOT_SUPPORTED.to_error()),
                 // A simulated connection has nothing that an option could change.
                 None => Ok(()),
             })

@@ -1,10 +1,11 @@
 //! Echo server on our own library: one completion port, `--workers` threads at a concurrency value
-//! of as many, but at most 2. The port watches standard input too.
+//! of as many, but at most 2, or of `--concurrency`. The port watches standard input too.
 //!
 //! With `--direct` a send that ends at once is followed by the next receive at once, instead of when
-//! its packet comes. With `--exclusive` the port is on io_uring and has one worker. With
-//! `--handler marked` handlers block inside `blocking`; with `plain` the port must find out. The
-//! environment variable `NOTICE` says how (`perf-events`, `thread-states`, `nothing`).
+//! its packet comes. With `--exclusive` the port is on io_uring and has one worker. With `--slice` the
+//! workers ask for time slices of so many microseconds. With `--handler marked` handlers block inside
+//! `blocking`; with `plain` the port must find out. The environment variable `NOTICE` says how
+//! (`perf-events`, `thread-states`, `nothing`).
 
 use std::io;
 use std::os::fd::AsFd;
@@ -21,6 +22,7 @@ fn main() -> io::Result<()> {
     let options = Options::from_command_line(Can {
         direct: true,
         exclusive: true,
+        limit: true,
         handler: &[Way::Plain, Way::Marked],
         ..Can::work(64)
     });
@@ -33,7 +35,8 @@ fn main() -> io::Result<()> {
         Err(_) => Notice::Auto,
     };
     let port: Port = CompletionPort::builder()
-        .concurrency(options.workers.min(2))
+        .concurrency(options.concurrency.unwrap_or(options.workers.min(2)))
+        .time_slice(options.slice)
         .engine(engine)
         .notice_blocked(notice)
         .build()?;

@@ -13,7 +13,7 @@
 //!   on epoll      x         x       x                     x        x        x
 //!   on uring      x         x       x                     x        x        x
 //!   on sim        -         -       -                     -        -        -
-//! iocp            x         x       -                     -        -        -
+//! iocp            x         x       -                     x        x        x
 //!
 //!             recv-with-descriptors  send-with-descriptors
 //! readiness             x                      x

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use super::Header;
+use super::{Header, is_range};
 use crate::engine::files::{Descriptor, FileState};
 use crate::{File, OpenOptions, Status};
 
@@ -68,7 +68,7 @@ impl Header {
     ) -> io::Result<()> {
         self.file().open = Some(Opening {
             path,
-            flags: options.flags()?,
+            flags: options.of_system()?,
             mode: options.permissions(),
             file: file.state().clone(),
         });
@@ -96,8 +96,7 @@ impl Header {
         length: Option<u64>,
         head: usize,
     ) -> Result<(), Status> {
-        let end = offset.checked_add(length.unwrap_or(0));
-        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        if !is_range(offset, length.unwrap_or(0)) {
             return Err(Status::INVALID_PARAMETER);
         }
         let descriptor = file.state().readable()?;

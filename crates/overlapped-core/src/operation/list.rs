@@ -185,7 +185,6 @@ impl OperationList {
     }
 
     /// All operations, the oldest first.
-    #[cfg(target_os = "linux")]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Header> {
         let mut next = self.chain.ends.map(|(head, _)| head);
         std::iter::from_fn(move || {

@@ -466,6 +466,12 @@ impl Header {
     }
 }
 
+/// Whether a file can have a range that begins and is as long as this, in bytes.
+pub(crate) fn is_range(offset: u64, length: u64) -> bool {
+    let end = offset.checked_add(length);
+    end.is_some_and(|end| i64::try_from(end).is_ok())
+}
+
 /// Owns one piece of operation memory.
 pub struct Operation(NonNull<Header>);
 

@@ -11,8 +11,10 @@ use std::sync::{Arc, Weak};
 use overlapped_queue::{Binding, Member, Queue};
 
 use super::PortInner;
+use super::slice::TimeSlice;
 use crate::GetError;
 use crate::operation::ItemList;
+use crate::trace;
 
 thread_local! {
     static CURRENT: Cell<Option<Box<Bound>>> = const { Cell::new(None) };
@@ -25,6 +27,7 @@ thread_local! {
 struct Bound {
     binding: Binding<ItemList>,
     port: Weak<PortInner>,
+    _slice: Option<TimeSlice>,
 }
 
 impl Drop for Bound {
@@ -86,6 +89,9 @@ pub(super) fn bound<R>(
         };
         taken.0 = None;
         let presence = port.watch.this_thread();
+        if presence.is_none() && port.watch.observes() {
+            trace::unobserved(port.number());
+        }
         let binding = port
             .queue
             .bind(Box::new(interrupt), presence)
@@ -97,8 +103,13 @@ pub(super) fn bound<R>(
             })?;
         port.system().arrive().map_err(GetError::Failed)?;
         MEMBER.set(Some(binding.member()));
-        let port = Arc::downgrade(port);
-        taken.0 = Some(Box::new(Bound { binding, port }));
+        // A hint: without it the thread works all the same.
+        let slice = port.time_slice.and_then(|slice| TimeSlice::ask(slice).ok());
+        taken.0 = Some(Box::new(Bound {
+            binding,
+            port: Arc::downgrade(port),
+            _slice: slice,
+        }));
     }
     f(&mut taken.0.as_mut().expect("bound above").binding)
 }

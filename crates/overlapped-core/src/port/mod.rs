@@ -3,11 +3,12 @@
 mod binding;
 pub(crate) mod fork;
 mod limited;
+mod slice;
+mod tally;
 pub(crate) mod timers;
 
 use std::borrow::Cow;
 use std::io;
-use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -23,17 +24,21 @@ use crate::engine::{Chosen, Readiness, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
 use crate::pool::Pool;
 use crate::presence::Watch;
+use crate::trace::{self, PortNumber};
 use crate::{File, GetError, Options, Refused, Socket, Stats, Status, Token};
 pub(crate) use limited::Limited;
+use tally::Tally;
 pub(crate) use timers::Due;
-use timers::{Beat, Key, Timers};
+use timers::{Beat, Key, Timers, nanoseconds};
 
 pub(crate) struct PortInner {
+    number: PortNumber,
     queue: Queue<ItemList>,
     system: Chosen,
     /// Why it is this one.
     reason: Cow<'static, str>,
     watch: Watch,
+    time_slice: Option<Duration>,
     table: Table,
     /// What the leader is told, kept for the next one.
     reports: Mutex<Vec<(u64, Readiness)>>,
@@ -103,10 +108,12 @@ impl Port {
         };
         let reason = reason.unwrap_or(Cow::Borrowed(system.get().reason()));
         let inner = PortInner {
+            number: PortNumber::next(),
             queue: Queue::new(config),
             system,
             reason,
             watch,
+            time_slice: options.time_slice,
             table: Table::default(),
             reports: Mutex::default(),
             files: Files::new(options.files),
@@ -117,9 +124,16 @@ impl Port {
             closed: AtomicBool::new(false),
             fork: fork::Generation::current(),
         };
-        Port {
+        let port = Port {
             inner: Arc::new(inner),
-        }
+        };
+        trace::port_made(&port, options);
+        port
+    }
+
+    /// Which one it is, in events.
+    pub fn number(&self) -> PortNumber {
+        self.inner.number
     }
 
     /// Associates an endpoint (PO-4).
@@ -191,27 +205,19 @@ impl Port {
         mut operation: Operation,
         period: Duration,
     ) -> Result<Token, Refused> {
-        let Some(period) = NonZeroU64::new(nanoseconds(period)) else {
+        let now = || self.inner.system().now();
+        let Some(beat) = Beat::of(&mut operation, period, now) else {
             let status = Status::INVALID_PARAMETER;
             return Err(Refused { status, operation });
         };
-        let beat = match *operation.beat() {
-            Some(beat) if beat.period() == period => beat,
-            _ => Beat::new(period, self.inner.system().now()),
-        };
-        *operation.beat() = Some(beat);
         self.inner.start_timer(operation, beat.next())
     }
 
     /// Cancels a timer; `false` if it is not under way (CX-2).
     pub fn cancel_timer(&self, token: Token) -> bool {
-        let key = timers::key(token);
-        let Some(Due::Timer(mut operation)) = key.and_then(|key| self.inner.timers.remove(key))
-        else {
+        let Some(operation) = self.inner.timers.cancel(token) else {
             return false;
         };
-        *operation.beat() = None;
-        operation.finish(Status::CANCELLED, 0);
         // A closed port drops it.
         drop(self.inner.post(operation));
         true
@@ -277,7 +283,9 @@ impl Port {
         }
         // The flag first: whoever starts an operation looks at it under the lane's lock, which is
         // taken below for each lane.
-        inner.closed.store(true, SeqCst);
+        if !inner.closed.swap(true, SeqCst) {
+            trace::port_closed(inner.number);
+        }
         let packets = inner.queue.close(inner);
         inner.system().end();
         drop(inner.pool.end());
@@ -319,25 +327,18 @@ impl Port {
     /// The operations that are under way, by kind. Visits all sockets, so that starting and ending an
     /// operation need not count.
     pub fn under_way(&self) -> Vec<(Kind, usize)> {
-        let mut counts: Vec<(Kind, usize)> = Vec::new();
-        let mut count = |kind, more| match counts.iter_mut().find(|(known, _)| *known == kind) {
-            Some((_, count)) => *count += more,
-            None => counts.push((kind, more)),
-        };
+        let mut tally = Tally::default();
         for socket in self.inner.table.all() {
-            socket.visit(|operation| count(operation.kind(), 1));
+            socket.visit(|operation| tally.count(operation.kind(), 1));
         }
-        self.inner.files.visit(|kind| count(kind, 1));
-        match self.inner.timers.operations() {
-            0 => {}
-            timers => count(Kind::Timer, timers),
-        }
-        counts.sort_by_key(|&(_, count)| std::cmp::Reverse(count));
-        counts
+        self.inner.files.visit(|kind| tally.count(kind, 1));
+        tally.count(Kind::Timer, self.inner.timers.operations());
+        tally.sorted()
     }
 
     /// A snapshot of the counts.
     pub fn stats(&self) -> Stats {
+        let queue = self.inner.queue.stats();
         Stats {
             engine: self.inner.system().name(),
             engine_reason: self.inner.reason.clone(),
@@ -347,7 +348,10 @@ impl Port {
             timers: self.inner.timers.len(),
             files: self.inner.files.stats(),
             pool: self.inner.pool.stats(),
-            queue: self.inner.queue.stats(),
+            concurrency: queue.concurrency,
+            waiting: queue.waiting,
+            queued: queue.queued,
+            queue: Some(queue),
         }
     }
 }
@@ -356,6 +360,10 @@ impl PortInner {
     #[inline]
     pub(crate) fn system(&self) -> &dyn System {
         self.system.get()
+    }
+
+    pub(crate) fn number(&self) -> PortNumber {
+        self.number
     }
 
     pub(crate) fn sockets(&self) -> &Limited {
@@ -564,10 +572,6 @@ impl PortInner {
             }
         }
     }
-}
-
-fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 impl Engine<ItemList> for PortInner {

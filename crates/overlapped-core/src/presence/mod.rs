@@ -102,6 +102,11 @@ impl Watch {
         }
     }
 
+    /// Whether threads are looked at.
+    pub(crate) fn observes(&self) -> bool {
+        self.means != Means::Nothing
+    }
+
     /// The means.
     pub fn name(&self) -> &'static str {
         match self.means {

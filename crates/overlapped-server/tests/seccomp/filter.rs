@@ -225,6 +225,7 @@ macro_rules! calls {
 
 /// The calls of the profile, and those that a test refuses.
 const CALLS: &[(&str, libc::c_long)] = calls! {
+    SYS_chmod SYS_fchmodat SYS_mkdir SYS_mkdirat SYS_unlink SYS_unlinkat
     SYS_accept4 SYS_access SYS_arch_prctl SYS_bind SYS_brk SYS_capget SYS_capset SYS_chdir
     SYS_clock_getres SYS_clock_gettime SYS_clock_nanosleep SYS_clone SYS_clone3 SYS_close
     SYS_connect SYS_epoll_create1 SYS_epoll_ctl SYS_epoll_pwait SYS_epoll_pwait2 SYS_epoll_wait

@@ -246,6 +246,76 @@ mod on_linux {
         }
     }
 
+    /// Where the control socket is by itself, for a server and for who asks it.
+    struct Runtime(PathBuf);
+
+    impl Runtime {
+        fn new(name: &str) -> Self {
+            // Short enough for the name of a socket.
+            let name = format!("overlapped-seccomp-{}-{name}", std::process::id());
+            let path = std::env::temp_dir().join(name);
+            std::fs::create_dir(&path).unwrap();
+            Runtime(path)
+        }
+
+        fn serve(&self, profile: &Profile) -> Server {
+            let mut command = Command::new(PROGRAM);
+            command.args(["--listen", "127.0.0.1:0", "--mode", "echo"]);
+            command.env("XDG_RUNTIME_DIR", &self.0);
+            command.stdout(Stdio::null());
+            profile.confine(&mut command);
+            support::start(command)
+        }
+
+        fn sockets(&self) -> usize {
+            std::fs::read_dir(self.0.join("overlapped")).map_or(0, Iterator::count)
+        }
+    }
+
+    impl Drop for Runtime {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.0);
+        }
+    }
+
+    #[test]
+    fn under_each_filter_a_server_can_be_looked_at() {
+        for (number, profile) in all().iter().enumerate() {
+            let runtime = Runtime::new(&number.to_string());
+            let server = runtime.serve(profile);
+            check_echo(&mut server.connect(), b"some words");
+            let began = std::time::Instant::now();
+            while runtime.sockets() == 0 {
+                assert!(began.elapsed() < support::WATCHDOG, "there is no socket");
+                std::thread::sleep(std::time::Duration::from_millis(5));
+            }
+            let mut command = Command::new(PROGRAM);
+            command.arg("top").env("XDG_RUNTIME_DIR", &runtime.0);
+            profile.confine(&mut command);
+            let output = command.output().unwrap();
+            let said = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success(), "{output:?}");
+            assert!(said.contains("mode echo"), "{said}");
+            server.terminate().assert_fine();
+            assert_eq!(runtime.sockets(), 0, "it is removed at the end");
+        }
+    }
+
+    #[test]
+    fn without_the_calls_of_the_control_socket_there_is_none() {
+        for (name, calls) in [
+            ("directory", ["mkdir", "mkdirat"]),
+            ("mode", ["chmod", "fchmodat"]),
+        ] {
+            let runtime = Runtime::new(name);
+            let server = runtime.serve(&profile().refusing(&calls, libc::EPERM));
+            let line = server.wait_for_log("cannot attach");
+            assert!(line.contains("not permitted"), "{line}");
+            check_echo(&mut server.connect(), b"served");
+            server.terminate().assert_fine();
+        }
+    }
+
     #[test]
     fn under_each_filter_the_server_prints() {
         for profile in all() {

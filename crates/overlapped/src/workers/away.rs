@@ -1,6 +1,6 @@
 //! Workers that do not come back, and what they do.
 
-use std::sync::atomic::{AtomicI32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,23 @@ pub enum Doing {
     Unknown,
 }
 
+impl std::fmt::Display for Away {
+    /// A sentence.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (name, seconds) = (&self.name, self.at_least.as_secs_f64());
+        match self.doing {
+            Doing::Computing => write!(f, "{name} has computed for {seconds:.1} s"),
+            Doing::Blocked {
+                call: Some(call), ..
+            } => write!(f, "{name} has blocked in {call} for {seconds:.1} s"),
+            Doing::Blocked { call: None, .. } => {
+                write!(f, "{name} has blocked for {seconds:.1} s")
+            }
+            Doing::Unknown => write!(f, "{name} has been away for {seconds:.1} s"),
+        }
+    }
+}
+
 /// A system call, by its number on this machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SystemCall(pub i64);
@@ -63,11 +80,13 @@ impl std::fmt::Display for Doing {
 }
 
 /// What is kept of a worker. On cache lines of its own, because its thread writes to it for each
-/// packet: two plain stores are all that this costs.
+/// packet: two plain stores and a look at a flag are all that this costs.
 #[repr(align(128))]
 pub(super) struct Place {
     /// Odd while it is in a handler; another number for each.
     outing: AtomicU64,
+    /// The watchman sleeps, and wants to know of the next outing.
+    announce: AtomicBool,
     thread: AtomicI32,
     name: String,
     /// The outing that was seen last, and when it was seen first.
@@ -78,6 +97,7 @@ impl Place {
     pub(super) fn new(name: String) -> Self {
         Place {
             outing: AtomicU64::new(0),
+            announce: AtomicBool::new(false),
             thread: AtomicI32::new(0),
             name,
             seen: Mutex::new(None),
@@ -89,18 +109,34 @@ impl Place {
         self.thread.store(system::thread(), Relaxed);
     }
 
-    /// By the worker's thread, which is the only one that writes here.
-    pub(super) fn while_out<R>(&self, f: impl FnOnce() -> R) -> R {
+    /// By the worker's thread, which is the only one that counts here. `announce` is called if
+    /// somebody wants to know.
+    #[inline]
+    pub(super) fn while_out<R>(&self, announce: impl FnOnce(), f: impl FnOnce() -> R) -> R {
         let outing = self.outing.load(Relaxed);
         self.outing.store(outing + 1, Relaxed);
+        if self.announce.load(Relaxed) {
+            self.announce.store(false, Relaxed);
+            announce();
+        }
         let result = f();
         self.outing.store(outing + 2, Relaxed);
         result
     }
 
+    /// Has the next outing announced, or not.
+    pub(super) fn set_announce(&self, announce: bool) {
+        self.announce.store(announce, Relaxed);
+    }
+
+    /// Another number in each handler, and between two; odd in one.
+    pub(super) fn outing(&self) -> u64 {
+        self.outing.load(Relaxed)
+    }
+
     /// Whether it has been out for so long, by anybody.
     pub(super) fn look(&self, now: Instant, at_least: Duration) -> Option<Away> {
-        let outing = self.outing.load(Relaxed);
+        let outing = self.outing();
         if outing.is_multiple_of(2) {
             return None;
         }

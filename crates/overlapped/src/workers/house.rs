@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::away::{Away, Place};
 use super::error::{Payload, WorkersError};
+use super::trace;
+use super::watchman::Watchman;
 use super::{PanicPolicy, WorkersStats};
 use crate::{CompletionPort, GetError, Packet};
 
@@ -39,6 +41,8 @@ struct Guarded {
     gate: Gate,
     /// The keeper should look.
     news: bool,
+    /// A worker has gone out, and the watchman wanted to know; or there is a new one.
+    announced: bool,
     /// Workers that have not come back from their first `get`.
     on_the_way: usize,
     /// By number.
@@ -111,11 +115,15 @@ impl House {
         self.lock().stats
     }
 
+    fn places(&self) -> BTreeMap<u64, Arc<Place>> {
+        self.lock().places.clone()
+    }
+
     pub(super) fn away(&self, at_least: Duration) -> Vec<Away> {
-        let places: Vec<_> = self.lock().places.values().cloned().collect();
+        let places = self.places();
         let now = Instant::now();
         let long = |place: &Arc<Place>| place.look(now, at_least);
-        places.iter().filter_map(long).collect()
+        places.values().filter_map(long).collect()
     }
 
     pub(super) fn verdict(&self, keeper: thread::Result<()>) -> Result<(), WorkersError> {
@@ -145,6 +153,7 @@ pub(super) struct Crew<K, T, H> {
     port: CompletionPort<K, T>,
     handler: Arc<H>,
     plan: Arc<Plan>,
+    watchman: Option<Watchman>,
 }
 
 /// A thread, and whether it is of the minimum.
@@ -164,12 +173,14 @@ where
         port: &CompletionPort<K, T>,
         handler: H,
         plan: Plan,
+        watchman: Option<Watchman>,
     ) -> Self {
         Crew {
             house,
             port: port.lent(),
             handler: Arc::new(handler),
             plan: Arc::new(plan),
+            watchman,
         }
     }
 
@@ -201,7 +212,7 @@ where
         if let Some(bytes) = self.plan.stack_size {
             builder = builder.stack_size(bytes);
         }
-        let place = Arc::new(Place::new(name));
+        let place = Arc::new(Place::new(name.clone()));
         let worker = Worker {
             house: self.house.clone(),
             port: self.port.lent(),
@@ -212,6 +223,8 @@ where
         let mut guarded = self.house.lock();
         guarded.on_the_way += 1;
         guarded.places.insert(number, place);
+        // A new one has not been asked to announce itself.
+        guarded.announced = true;
         drop(guarded);
         let thread = builder.spawn(move || worker.run(number));
         let mut guarded = self.house.lock();
@@ -221,6 +234,9 @@ where
                 stats.threads += 1;
                 stats.started += 1;
                 stats.peak = stats.peak.max(stats.threads);
+                let threads = stats.threads;
+                drop(guarded);
+                trace::started(self.port.number(), &name, threads);
                 Ok(Hired { thread, permanent })
             }
             Err(error) => {
@@ -232,7 +248,8 @@ where
     }
 
     /// The keeper. Returns whether the pool ever began.
-    fn keep(self) -> bool {
+    fn keep(mut self) -> bool {
+        let mut watchman = self.watchman.take();
         let mut hired = BTreeMap::new();
         let mut number = 0;
         // The last number is its thread's; numbers are not used again.
@@ -265,6 +282,8 @@ where
         }
         self.house.set_gate(Gate::Open);
 
+        let port_number = self.port.number();
+        let mut rescues = 0;
         // After an attempt that failed: when the next one is due, and how long to wait after it.
         let mut pause: Option<Instant> = None;
         let mut next_pause = PAUSE;
@@ -274,29 +293,46 @@ where
                 return true;
             }
             let paused = pause.is_some_and(|until| Instant::now() < until);
-            if !paused && !failed && !self.port.is_closed() {
+            if !paused && failed.is_none() && !self.port.is_closed() {
                 pause = None;
-                while !failed
+                while failed.is_none()
                     && hired.values().filter(|hired| hired.permanent).count() < self.plan.min
                 {
-                    failed = hire(&mut hired, true).is_err();
+                    failed = hire(&mut hired, true).err();
                 }
                 // First the vigil, then the look: so nothing is missed between.
                 self.port.keep_vigil(hired.len() < self.plan.max);
-                if !failed && hired.len() < self.plan.max && self.nobody_is_in_reserve() {
-                    failed = hire(&mut hired, false).is_err();
+                if failed.is_none() && hired.len() < self.plan.max && self.nobody_is_in_reserve() {
+                    failed = hire(&mut hired, false).err();
                     self.port.keep_vigil(hired.len() < self.plan.max);
-                    if !failed {
+                    if failed.is_none() {
                         next_pause = PAUSE;
                     }
                 }
             }
-            if failed {
+            if let Some(error) = failed {
+                trace::not_started(port_number, &error, next_pause);
                 self.house.lock().stats.failures += 1;
                 pause = Some(Instant::now() + next_pause);
                 next_pause = (next_pause * 2).min(LONGEST_PAUSE);
             }
-            self.await_news(pause);
+            let next_round = match &mut watchman {
+                None => None,
+                Some(watchman) => {
+                    if std::mem::take(&mut self.house.lock().announced) {
+                        watchman.hear(Instant::now());
+                    }
+                    if watchman.look(|| self.house.places()) && trace::ON {
+                        let before = rescues;
+                        rescues = self.port.stats().queue.map_or(0, |queue| queue.rescues);
+                        if rescues > before {
+                            trace::presumed_blocked(port_number, rescues - before);
+                        }
+                    }
+                    watchman.next()
+                }
+            };
+            self.await_news([pause, next_round].into_iter().flatten().min());
         }
     }
 
@@ -322,16 +358,23 @@ where
         guarded.news = false;
     }
 
-    /// Joins those who have ended. Whether one of them could not begin.
-    fn take_leave(&self, hired: &mut BTreeMap<u64, Hired>) -> bool {
+    /// Joins those who have ended. Why one of them could not begin, if so.
+    fn take_leave(&self, hired: &mut BTreeMap<u64, Hired>) -> Option<io::Error> {
         let ended = std::mem::take(&mut self.house.lock().ended);
-        let mut not_bound = false;
+        let mut not_bound = None;
         for (number, ending) in ended {
             let permanent = hired.remove(&number).is_some_and(|hired| {
                 // Only now it is gone from the port, too.
                 let _ = hired.thread.join();
                 hired.permanent
             });
+            let (port, threads) = (self.port.number(), hired.len());
+            match &ending {
+                Ending::NotNeeded => trace::not_needed(port, threads),
+                Ending::Panicked(_) => trace::panicked(port, threads),
+                Ending::Failed(error) => trace::failed(port, error),
+                Ending::Told | Ending::NotBound(_) => {}
+            }
             let mut guarded = self.house.lock();
             guarded.places.remove(&number);
             guarded.stats.threads -= 1;
@@ -346,7 +389,7 @@ where
                         guarded.first_panic = Some(payload);
                     }
                 }
-                Ending::NotBound(_) if !permanent => not_bound = true,
+                Ending::NotBound(error) if !permanent => not_bound = Some(error),
                 Ending::NotBound(error) | Ending::Failed(error) => {
                     guarded.failure = Some(error);
                     closes = true;
@@ -419,9 +462,12 @@ where
             Err(GetError::Failed(error)) => return Ending::NotBound(error),
             other => other,
         };
+        let announce = || self.house.tell(|guarded| guarded.announced = true);
         loop {
             match next {
-                Ok(packet) => self.place.while_out(|| (self.handler)(packet, &self.port)),
+                Ok(packet) => self
+                    .place
+                    .while_out(announce, || (self.handler)(packet, &self.port)),
                 Err(GetError::Closed) => return Ending::Told,
                 // The last one stays: it would be missed at once.
                 Err(GetError::TimedOut) if self.port.is_deserted() => {}

@@ -33,6 +33,8 @@
 mod away;
 mod error;
 mod house;
+mod trace;
+mod watchman;
 
 use std::io;
 use std::sync::Arc;
@@ -42,6 +44,7 @@ use std::time::Duration;
 pub use away::{Away, Doing, SystemCall};
 pub use error::WorkersError;
 use house::{Crew, House, Plan};
+use watchman::{Report, Watchman};
 
 use crate::{CompletionPort, Packet};
 
@@ -69,6 +72,8 @@ pub struct WorkersBuilder<K, T, H> {
     min: Option<usize>,
     max: Option<usize>,
     on_end: Box<dyn FnOnce() + Send>,
+    away_after: Option<Duration>,
+    on_away: Option<Report>,
 }
 
 /// How many threads there may be, if nothing else is said: more blocked ones than that are rather a
@@ -77,6 +82,9 @@ const MOST: usize = 256;
 
 /// How long a thread beyond the minimum waits for work, if nothing else is said.
 const KEEP_ALIVE: Duration = Duration::from_secs(10);
+
+/// How long a worker may stay in its handler before that is told, if nothing else is said.
+const AWAY_AFTER: Duration = Duration::from_secs(2);
 
 impl<K, T, H> WorkersBuilder<K, T, H>
 where
@@ -99,6 +107,8 @@ where
             min: None,
             max: None,
             on_end: Box::new(|| ()),
+            away_after: Some(AWAY_AFTER),
+            on_away: None,
         }
     }
 
@@ -147,6 +157,55 @@ where
         self
     }
 
+    /// After how long in one handler a worker is told of, to [`on_away`](WorkersBuilder::on_away) and,
+    /// with the feature `tracing`, as a warning; 2 s by default, `None` for never. As nobody reads a
+    /// clock for each packet it may take half as long again until it is seen. Workers that go on are
+    /// looked at twice in that time, and if none goes out nobody looks.
+    pub fn away_after(mut self, bound: Option<Duration>) -> Self {
+        self.away_after = bound;
+        self
+    }
+
+    /// What is called for a worker that has been in one handler for
+    /// [that long](WorkersBuilder::away_after), and again each time that this has doubled. It is called
+    /// by the thread that starts new workers, so it should not take long; if it panics, that
+    /// changes nothing.
+    ///
+    /// ```
+    /// # use std::sync::mpsc::channel;
+    /// # use std::time::Duration;
+    /// use overlapped::{CompletionPort, Operation};
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let (sender, lines) = channel();
+    /// # let (let_go, waits) = channel::<()>();
+    /// # let waits = std::sync::Mutex::new(waits);
+    /// let port: CompletionPort = CompletionPort::new(1)?;
+    /// let workers = port
+    ///     .workers(move |_packet, _port| {
+    ///         // Something that does not answer.
+    /// #       let _ = waits.lock().unwrap().recv();
+    ///     })
+    ///     .away_after(Some(Duration::from_millis(20)))
+    ///     .on_away(move |away| {
+    ///         eprintln!("{away}"); // worker 1 has blocked in futex for 0.0 s
+    /// #       let _ = sender.send(away.to_string());
+    ///     })
+    ///     .start()?;
+    /// port.post(Operation::new("", ()), 0)?;
+    /// # assert!(lines.recv()?.starts_with("worker "));
+    /// # drop(let_go);
+    ///
+    /// port.close();
+    /// workers.join()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_away(mut self, f: impl FnMut(&Away) + Send + 'static) -> Self {
+        self.on_away = Some(Box::new(f));
+        self
+    }
+
     /// Starts the threads. Either all of the minimum take packets, or none does.
     ///
     /// A port that only one thread may use ([`Engine::Uring`](crate::Engine::Uring)) gets one,
@@ -165,8 +224,8 @@ where
             (Some(min), Some(max)) => (min, max),
             (Some(min), None) => (min, min.max(MOST)),
             (None, max) => {
-                let max = max.unwrap_or(MOST.max(stats.queue.concurrency + 1));
-                (max.min(stats.queue.concurrency + 1), max)
+                let max = max.unwrap_or(MOST.max(stats.concurrency + 1));
+                (max.min(stats.concurrency + 1), max)
             }
         };
         if min == 0 {
@@ -183,7 +242,19 @@ where
         }
         (self.plan.min, self.plan.max) = (min, max);
         let house = Arc::new(House::default());
-        let crew = Crew::new(house.clone(), &self.port, self.handler, self.plan);
+        let (number, mut on_away) = (self.port.number(), self.on_away);
+        let anybody_listens = on_away.is_some() || trace::ON;
+        let report = move |away: &Away| {
+            trace::away(number, away);
+            if let Some(on_away) = &mut on_away {
+                on_away(away);
+            }
+        };
+        let watchman = self
+            .away_after
+            .filter(|_| anybody_listens)
+            .map(|bound| Watchman::new(bound, Box::new(report)));
+        let crew = Crew::new(house.clone(), &self.port, self.handler, self.plan, watchman);
         let keeper = crew.begin(self.on_end)?;
         Ok(Workers { house, keeper })
     }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use overlapped::{CompletionPort, GetError, Notice, WakePolicy};
 
-use crate::world::{Port, System, WATCHDOG, World, text, until};
+use crate::world::{Port, System, WATCHDOG, World, counts, text, until};
 
 type Job = Box<dyn FnOnce(&Port) + Send>;
 
@@ -64,10 +64,10 @@ impl Worker {
 
     /// Begins to wait for a packet, and is waiting when this returns.
     fn wait(&self) {
-        let before = self.port.stats().queue.waiting;
+        let before = self.port.stats().waiting;
         self.get(WATCHDOG);
         until("the worker waits", || {
-            self.port.stats().queue.waiting == before + 1
+            self.port.stats().waiting == before + 1
         });
     }
 
@@ -175,7 +175,7 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             a.wait();
             post(port, 1);
             assert_eq!(a.packet(), 1);
-            let noticed = port.stats().queue.noticed;
+            let noticed = counts(port).noticed;
             let gate = Gate::new();
             let shut = (name == "mutex").then(|| gate.locked.lock().unwrap());
             let its = gate.clone();
@@ -186,7 +186,7 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             });
             post(port, 2);
             assert_eq!(b.packet(), 2, "{name}");
-            let stats = port.stats().queue;
+            let stats = counts(port);
             assert_eq!(stats.rescues, 0);
             assert!(stats.noticed > noticed, "{name}: {stats:?}");
 
@@ -198,9 +198,9 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             until("all three count", || {
                 c.get(Duration::ZERO);
                 assert!(matches!(c.got(), Err(GetError::TimedOut)));
-                port.stats().queue.active == 3
+                counts(port).active == 3
             });
-            let stats = port.stats().queue;
+            let stats = counts(port);
             assert_eq!((stats.blocked, stats.overshoot), (0, 2), "{name}");
             // Above the limit nobody is released.
             post(port, 3);
@@ -211,7 +211,7 @@ fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
             c.get(WATCHDOG);
             assert_eq!(c.packet(), 3);
             c.exit();
-            assert_eq!(port.stats().queue.active, 0);
+            assert_eq!(counts(port).active, 0);
         }
     });
 }
@@ -235,7 +235,7 @@ fn cc_9_a_worker_that_runs_or_could_run_keeps_its_place() {
                 a.wait();
                 post(port, 1);
                 assert_eq!(a.packet(), 1);
-                let noticed = port.stats().queue.noticed;
+                let noticed = counts(port).noticed;
                 let (stop, stopped) = channel::<()>();
                 a.run(move |_| {
                     while stopped.try_recv() == Err(TryRecvError::Empty) {
@@ -245,11 +245,11 @@ fn cc_9_a_worker_that_runs_or_could_run_keeps_its_place() {
                     }
                 });
                 post(port, 2);
-                let looks = port.stats().queue.looks;
+                let looks = counts(port).looks;
                 until("the watcher has looked", || {
-                    port.stats().queue.looks >= looks + 30
+                    counts(port).looks >= looks + 30
                 });
-                let stats = port.stats().queue;
+                let stats = counts(port);
                 assert_eq!((stats.queued, stats.waiting), (1, 1), "{stats:?}");
                 assert_eq!((stats.noticed, stats.rescues), (noticed, 0));
                 drop(stop);
@@ -274,7 +274,7 @@ fn a_computing_worker_leaves_the_other_place_to_others() {
         // What it leaves in the queue, and what finishes while nobody may be in the engine.
         b.run(|port| {
             post(port, 2);
-            while port.stats().queue.queued > 0 {
+            while port.stats().queued > 0 {
                 std::hint::spin_loop();
             }
         });
@@ -282,7 +282,7 @@ fn a_computing_worker_leaves_the_other_place_to_others() {
         a.wait();
         port.timer(text(b"", 3), Duration::from_millis(1)).unwrap();
         assert_eq!(a.packet(), 3);
-        assert_eq!(port.stats().queue.noticed, 0);
+        assert_eq!(counts(port).noticed, 0);
         a.exit();
         b.exit();
     });
@@ -388,13 +388,13 @@ fn a_worker_that_computes_is_rescued_only_where_nothing_is_known() {
         post(&port, 2);
         if rescues {
             assert_eq!(b.packet(), 2);
-            assert_eq!(port.stats().queue.rescues, 1);
+            assert_eq!(counts(&port).rescues, 1);
         } else {
-            let looks = port.stats().queue.looks;
+            let looks = counts(&port).looks;
             until("the watcher has looked", || {
-                port.stats().queue.looks >= looks + 10
+                counts(&port).looks >= looks + 10
             });
-            assert_eq!(port.stats().queue.queued, 1);
+            assert_eq!(port.stats().queued, 1);
         }
         a.exit();
         b.exit();

@@ -303,7 +303,7 @@ fn cx_9_closing_ends_every_wait() {
         let waiters: Vec<_> = (0..6)
             .map(|_| scope.spawn(|| port.get_timeout(WATCHDOG)))
             .collect();
-        until("all six wait", || port.stats().queue.waiting == 6);
+        until("all six wait", || port.stats().waiting == 6);
         port.close();
         for waiter in waiters {
             assert!(matches!(waiter.join().unwrap(), Err(GetError::Closed)));

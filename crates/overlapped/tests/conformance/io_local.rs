@@ -1,4 +1,4 @@
-//! Chapter 5 for what stays in the machine: Unix sockets and pipes.
+//! Chapter 5 for what stays in the machine: Unix sockets, and pipes with a name.
 
 use std::io::{Read, Write};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use overlapped::{CompletionPort, Endpoint, Status};
 
-use crate::world::{Port, Sock, System, World, get, nothing, room, text};
+use crate::world::{Port, System, World, get, nothing, room, text};
 
 /// A path that is this test's own, and gone with it.
 struct Path(PathBuf);
@@ -239,97 +239,6 @@ fn a_unix_datagram_waits_for_its_peer_and_for_nobody_else() {
     panic!("a queue without end");
 }
 
-/// A port with both ends of a pipe.
-fn piped() -> (Port, Sock, Sock) {
-    let port = System::new().port();
-    let (reader, writer) = std::io::pipe().unwrap();
-    // PO-6: they share an inode, and are two things all the same.
-    let reader = port.associate(reader, 1).unwrap();
-    let writer = port.associate(writer, 2).unwrap();
-    (port, reader, writer)
-}
-
-#[test]
-fn io_5_io_6_a_pipe_moves_bytes_in_order() {
-    let (port, reader, writer) = piped();
-    let long: Vec<u8> = (0..500_000u32).map(|n| (n / 7) as u8).collect();
-    for part in long.chunks(50_000) {
-        writer.send(text(part, 0)).unwrap();
-    }
-    let (mut sent, mut received) = (0, Vec::<u8>::new());
-    reader.recv(room(3000, 1)).unwrap();
-    while sent < 10 || received.len() < long.len() {
-        let packet = get(&port);
-        if *packet.operation.user() == 0 {
-            assert_eq!(packet.result().unwrap(), 50_000);
-            sent += 1;
-        } else {
-            received.extend(packet.operation.bytes());
-            reader.recv(packet.operation).unwrap();
-        }
-    }
-    assert!(received == long);
-    nothing(&port);
-    // Several that wait, and one after the other is served.
-    reader.recv(room(2, 2)).unwrap();
-    writer.send(text(b"x", 0)).unwrap();
-    get(&port);
-    assert_eq!(*get(&port).operation.user(), 1);
-    writer.send(text(b"y", 0)).unwrap();
-    get(&port);
-    let packet = get(&port);
-    assert_eq!(
-        (*packet.operation.user(), packet.operation.bytes()),
-        (2, &b"y"[..])
-    );
-}
-
-#[test]
-fn io_19_a_pipe_whose_writer_has_gone_is_broken() {
-    for pending in [true, false] {
-        let (port, reader, writer) = piped();
-        writer.send(text(b"last", 0)).unwrap();
-        get(&port);
-        reader.recv(room(9, 0)).unwrap();
-        assert_eq!(get(&port).operation.bytes(), b"last");
-        if pending {
-            reader.recv(room(9, 0)).unwrap();
-            nothing(&port);
-        }
-        drop(writer);
-        if !pending {
-            reader.recv(room(9, 0)).unwrap();
-        }
-        let packet = get(&port);
-        assert_eq!((packet.status, packet.bytes), (Status::PIPE_BROKEN, 0));
-        assert_eq!(packet.status.win32(), 109);
-        reader.recv_zero(room(0, 0)).unwrap();
-        assert_eq!(get(&port).status, Status::PIPE_BROKEN);
-    }
-}
-
-/// And no signal: the default action would end this process.
-#[test]
-fn io_19_a_pipe_whose_reader_has_gone_is_broken() {
-    // SAFETY: sets a disposition; no handler is involved.
-    let before = unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
-    for pending in [true, false] {
-        let (port, reader, writer) = piped();
-        let bytes = vec![1; if pending { 1_000_000 } else { 1 }];
-        if pending {
-            writer.send(text(&bytes, 0)).unwrap();
-            nothing(&port);
-            drop(reader);
-        } else {
-            drop(reader);
-            writer.send(text(&bytes, 0)).unwrap();
-        }
-        assert_eq!(get(&port).status, Status::PIPE_BROKEN);
-    }
-    // SAFETY: as above.
-    unsafe { libc::signal(libc::SIGPIPE, before) };
-}
-
 #[test]
 fn a_fifo_waits_for_its_first_writer_and_breaks_with_its_last() {
     let path = Path::new("fifo");
@@ -360,36 +269,6 @@ fn a_fifo_waits_for_its_first_writer_and_breaks_with_its_last() {
     reader.recv(room(9, 0)).unwrap();
     drop(writer);
     assert_eq!(get(&port).status, Status::PIPE_BROKEN);
-}
-
-#[test]
-fn io_4_a_zero_byte_receive_on_a_pipe_takes_nothing() {
-    let (port, reader, writer) = piped();
-    reader.recv_zero(room(0, 0)).unwrap();
-    nothing(&port);
-    writer.send(text(b"data", 1)).unwrap();
-    for _ in 0..2 {
-        assert_eq!(get(&port).status, Status::SUCCESS);
-    }
-    reader.recv(room(9, 0)).unwrap();
-    assert_eq!(get(&port).operation.bytes(), b"data");
-}
-
-#[test]
-fn what_an_end_of_a_pipe_cannot_do_is_refused_with_a_reason() {
-    let (port, reader, writer) = piped();
-    let refused = reader.send(text(b"x", 0)).unwrap_err();
-    assert_eq!(refused.status, Status::NOT_SUPPORTED);
-    assert!(refused.error.to_string().contains("a pipe's reading end"));
-    let refused = writer.recv(room(1, 0)).unwrap_err();
-    assert!(refused.error.to_string().contains("a pipe's writing end"));
-    assert!(reader.accept(room(0, 0)).is_err());
-    assert!(reader.shutdown(std::net::Shutdown::Both).is_err());
-    nothing(&port);
-    let fd = reader.into_owned_fd().unwrap();
-    // SAFETY: asks for the flags of an open descriptor.
-    let flags = unsafe { libc::fcntl(fd.as_raw_fd(), libc::F_GETFL) };
-    assert_eq!(flags & libc::O_NONBLOCK, 0);
 }
 
 /// Bytes that come with descriptors end a receive, and what follows them must not wait for an edge

@@ -28,6 +28,7 @@ mod io_descriptors;
 mod io_files;
 #[cfg(target_os = "linux")]
 mod io_local;
+mod io_pipes;
 #[cfg(target_os = "linux")]
 mod io_ready;
 mod io_transfer;

@@ -17,7 +17,7 @@ crate::on_every_engine!(
 fn po_1_any_concurrency_value_makes_a_port() {
     for concurrency in [0, 1, 7, 10_000] {
         let port: Port = CompletionPort::new(concurrency).unwrap();
-        let counted = port.stats().queue.concurrency;
+        let counted = port.stats().concurrency;
         match concurrency {
             0 => assert_eq!(counted, std::thread::available_parallelism().unwrap().get()),
             n => assert_eq!(counted, n),
@@ -25,15 +25,15 @@ fn po_1_any_concurrency_value_makes_a_port() {
     }
 }
 
-/// On Windows only sockets can be given.
-#[cfg(target_os = "linux")]
 #[test]
 fn po_5_what_cannot_be_waited_for_is_refused_with_a_reason() {
+    #[cfg(target_os = "linux")]
+    use std::os::fd::OwnedFd as Owned;
+    #[cfg(windows)]
+    use std::os::windows::io::OwnedHandle as Owned;
     let port: Port = CompletionPort::new(1).unwrap();
-    let file = std::fs::File::open("/proc/self/exe").unwrap();
-    let refused = port
-        .associate(std::os::fd::OwnedFd::from(file), 3)
-        .unwrap_err();
+    let file = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
+    let refused = port.associate(Owned::from(file), 3).unwrap_err();
     assert_eq!(refused.error.kind(), std::io::ErrorKind::Unsupported);
     assert_eq!(refused.key, 3);
     assert!(refused.to_string().contains("associate_file"), "{refused}");

@@ -181,7 +181,8 @@ fn tm_5_a_timer_needs_nobody_who_waits(world: &impl World) {
     std::thread::scope(|scope| {
         scope.spawn(|| port.timer(timer(1), SOON).unwrap());
     });
-    assert_eq!(port.stats().queue.bound, 0);
+    let bound = port.stats().queue.map(|queue| queue.bound);
+    assert!(bound.is_none_or(|bound| bound == 0));
     assert_eq!(*get(&port).operation.user(), 1);
 }
 
@@ -192,7 +193,7 @@ fn tm_6_the_end_of_the_port_drops_timers_once(world: &impl World) {
     impl Drop for Counted {
         fn drop(&mut self) {
             self.0.fetch_add(1, SeqCst);
-            assert_eq!(self.1.stats().queue.queued, 0);
+            assert_eq!(self.1.stats().queued, 0);
         }
     }
 
@@ -480,7 +481,7 @@ fn tm_5_an_earlier_timer_shortens_the_wait() {
         let mine = port.clone();
         // Not a scope's, which would wait for it if it never ended.
         let waiter = std::thread::spawn(move || *mine.get().unwrap().operation.user());
-        until("it waits", || port.stats().queue.waiting == 1);
+        until("it waits", || port.stats().waiting == 1);
         port.timer(timer(1), SOON).unwrap();
         until("its wait is over", || waiter.is_finished());
         assert_eq!(waiter.join().unwrap(), 1);
@@ -541,7 +542,7 @@ fn tm_9_a_timer_does_not_wait_for_a_worker_that_stays_away() {
             // The limit is reached, so this thread has it only if the other one no longer counts.
             port.timer(timer(1), SOON).unwrap();
             assert_eq!(*get(port).operation.user(), 1);
-            let stats = port.stats().queue;
+            let stats = crate::world::counts(port);
             assert_eq!(stats.rescues + stats.noticed, 1);
             assert!(stats.rescues == 1 || notice == Notice::Auto);
             go_on.send(()).unwrap();
@@ -606,7 +607,6 @@ fn tm_3_a_cancel_races_with_expiry() {
 }
 
 /// CX-2: one type of token for sockets, files and timers, and none names what is another's.
-#[cfg(target_os = "linux")]
 #[test]
 fn tm_3_a_files_token_names_no_timer() {
     let port: Port = overlapped::CompletionPort::new(1).unwrap();
@@ -614,7 +614,7 @@ fn tm_3_a_files_token_names_no_timer() {
     for user in 0..64 {
         port.timer(text(b"", user), long).unwrap();
     }
-    let program = std::fs::File::open("/proc/self/exe").unwrap();
+    let program = std::fs::File::open(std::env::current_exe().unwrap()).unwrap();
     let file = port.associate_file(program, 1).unwrap();
     for user in 0..64 {
         let started = file.read_at(room(1, user), 0).unwrap();

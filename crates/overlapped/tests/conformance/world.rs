@@ -88,7 +88,7 @@ pub fn nothing(port: &Port) {
         Err(overlapped::GetError::TimedOut) => {}
         other => panic!("expected no packet, got {other:?}"),
     }
-    assert_eq!(port.stats().queue.queued, 0);
+    assert_eq!(port.stats().queued, 0);
 }
 
 /// Asserts that nothing comes, and lets the port see what has happened so far.
@@ -121,6 +121,12 @@ pub fn exchange(
         }
     }
     (got, received)
+}
+
+/// All that the queue counts, on systems where it is the library's.
+#[cfg(target_os = "linux")]
+pub fn counts(port: &Port) -> overlapped::QueueStats {
+    port.stats().queue.expect("the queue is the library's")
 }
 
 /// Waits until `condition` holds.

@@ -10,7 +10,7 @@ use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
 
 use super::direct;
 use crate::Status;
-use crate::operation::{ItemList, Kind, Operation, OperationList, Refused, Token};
+use crate::operation::{ItemList, Kind, Operation, OperationList, Refused, Token, is_range};
 use crate::port::{Due, PortInner};
 
 /// Names a file in tokens. The names of sockets and timers do not get that far.
@@ -136,11 +136,7 @@ impl FileState {
         }
         let descriptor = self.descriptor()?;
         descriptor.admits(kind)?;
-        let end = operation
-            .file()
-            .offset
-            .checked_add(operation.capacity() as u64);
-        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        if !is_range(operation.file().offset, operation.capacity() as u64) {
             return Err(Status::INVALID_PARAMETER);
         }
         Ok((kind != Kind::Close).then_some(descriptor))

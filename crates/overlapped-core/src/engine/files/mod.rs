@@ -62,7 +62,7 @@ use slab::Slab;
 
 use crate::operation::{Item, ItemList, Operation, OperationList, Refused};
 use crate::port::PortInner;
-use crate::{FileEngine, FileStats, Kind, Status};
+use crate::{FileEngine, FileStats, Kind, Status, trace};
 
 pub(crate) use direct::is_cached;
 pub(crate) use file::{Descriptor, FileState};
@@ -296,6 +296,7 @@ impl Files {
                 Err(reason) => Cow::Owned(reason),
             },
         };
+        trace::files_by_threads(port.number(), &refused);
         let mut state = files.lock();
         state.engine = Engine::Pool;
         state.reason = refused;

@@ -3,31 +3,26 @@
 //! A call that fails queues no packet (PK-5), with one exception: what is a warning to the system,
 //! and so completes with a packet, is a failure to Winsock. Who errs in whether a packet comes loses
 //! the operation's memory, or frees it twice. The usual warning is that a datagram was longer than
-//! the memory that it is received into; to have none of it, behind the user's buffers every receive of a datagram
-//! has a *sink*, where the rest goes and nobody reads it. Whether the datagram was too long
-//! is told by the number of bytes (IO-9).
+//! the memory that it is received into; to have none of it, behind the user's buffers every receive
+//! of a datagram has a *sink*, where the rest goes and nobody reads it. Whether the datagram was too
+//! long is told by the number of bytes (IO-9).
 
 use std::cell::UnsafeCell;
-use std::io;
 use std::mem::MaybeUninit;
-use std::os::windows::io::{AsRawSocket, OwnedSocket};
-use std::ptr::{NonNull, null, null_mut};
+use std::ptr::NonNull;
+use std::ptr::null_mut;
 
 use smallvec::SmallVec;
+use windows_sys::Win32::Foundation::HANDLE;
 use windows_sys::Win32::Networking::WinSock::{
-    FIONBIO, LPFN_ACCEPTEX, LPFN_CONNECTEX, MSG_PEEK, SIO_GET_EXTENSION_FUNCTION_POINTER,
-    SO_UPDATE_ACCEPT_CONTEXT, SO_UPDATE_CONNECT_CONTEXT, SOCKADDR, SOCKADDR_STORAGE, SOCKET,
-    SOCKET_ERROR, SOL_SOCKET, WSA_IO_PENDING, WSABUF, WSAEMSGSIZE, WSAEWOULDBLOCK, WSAGetLastError,
-    WSAID_ACCEPTEX, WSAID_CONNECTEX, WSAIoctl, WSARecv, WSARecvFrom, WSASend, WSASendTo, connect,
-    ioctlsocket, recv, setsockopt,
+    self, FIONBIO, MSG_PEEK, SOCKADDR, SOCKADDR_STORAGE, SOCKET, SOCKET_ERROR, WSA_IO_PENDING,
+    WSABUF, WSAEMSGSIZE, WSAEWOULDBLOCK, WSAGetLastError, WSARecv, WSARecvFrom, WSASend, WSASendTo,
+    ioctlsocket, recv,
 };
 use windows_sys::Win32::System::IO::OVERLAPPED;
-use windows_sys::core::GUID;
 
 use super::nature::Nature;
-use super::status;
-use super::transmit;
-use crate::endpoint::Endpoint;
+use super::{accept, connect, pipe, status, transmit};
 use crate::operation::{Header, Kind};
 use crate::{Address, Status};
 
@@ -42,16 +37,16 @@ pub(super) enum Issued {
     Ended(Status),
 }
 
-/// What a call has to know of the socket.
+/// What a call has to know of the socket or pipe.
 pub(super) struct Local {
-    pub(super) socket: SOCKET,
+    pub(super) handle: HANDLE,
     pub(super) nature: Nature,
     /// The address family, as Winsock counts them.
     pub(super) family: i32,
 }
 
 /// The most that one call can move.
-const MOST: usize = u32::MAX as usize;
+pub(super) const MOST: usize = u32::MAX as usize;
 
 /// As much as any datagram has.
 struct Sink(UnsafeCell<[u8; 1 << 16]>);
@@ -110,7 +105,11 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
     if is_send && operation.capacity() > MOST {
         return Err(Status::INVALID_BUFFER_SIZE);
     }
-    let socket = local.socket;
+    if matches!(local.nature, Nature::Pipe { .. }) {
+        // SAFETY: the caller's word.
+        return unsafe { pipe::issue(local.handle, header) };
+    }
+    let socket = local.handle as SOCKET;
     let datagrams = local.nature == Nature::Datagram;
     let (mut bytes, mut flags) = (0, 0);
     // The system copies the arrays of buffers and the addresses before the calls return (PK-11).
@@ -201,65 +200,26 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
             outcome(failed == 0, bytes, overlapped)
         }
         Kind::SendFile => {
-            // SAFETY: by the caller's word; the reference to the operation ends here.
-            let done = unsafe { transmit::issue(socket, operation, overlapped)? };
+            // SAFETY: the caller's word.
+            let done = unsafe { transmit::issue(socket, header)? };
             if done {
                 // SAFETY: it is over, so nobody writes to it.
                 bytes = unsafe { (*overlapped).InternalHigh } as u32;
             }
             outcome(done, bytes, overlapped)
         }
-        Kind::Accept | Kind::AcceptRecv => {
-            let accept_ex = extension::<LPFN_ACCEPTEX>(socket, WSAID_ACCEPTEX)?;
-            let accepted = new_stream(local.family)?;
-            let raw = accepted.as_raw_socket() as SOCKET;
-            let room = data_room(operation);
-            let scratch = operation.scratch();
-            scratch.accepted = Some(accepted);
-            scratch.buffer.resize(room + 2 * ADDRESS, 0);
-            let buffer = scratch.buffer.as_mut_ptr();
-            // SAFETY: as above: the buffer and the new socket are kept in the operation's memory.
-            let done = unsafe {
-                accept_ex(
-                    socket,
-                    raw,
-                    buffer.cast(),
-                    room as u32,
-                    ADDRESS as u32,
-                    ADDRESS as u32,
-                    &mut bytes,
-                    overlapped,
-                )
-            };
-            outcome(done != 0, bytes, overlapped)
-        }
+        // SAFETY: the caller's word.
+        Kind::Accept | Kind::AcceptRecv => unsafe { accept::issue(socket, local.family, header) },
         Kind::Connect if datagrams => {
             let to = address_of_peer(operation)?;
             // SAFETY: the address lives for the call.
-            match unsafe { connect(socket, to.as_ptr().cast(), to.len()) } {
+            match unsafe { WinSock::connect(socket, to.as_ptr().cast(), to.len()) } {
                 0 => Ok(Issued::Ended(Status::SUCCESS)),
                 _ => Ok(Issued::Ended(status::of_last_call())),
             }
         }
-        Kind::Connect => {
-            let connect_ex = extension::<LPFN_CONNECTEX>(socket, WSAID_CONNECTEX)?;
-            let to = address_of_peer(operation)?;
-            bind_if_unbound(socket, &to);
-            let (data, length) = in_one_piece(operation);
-            // SAFETY: as for a send; the address lives for the call.
-            let done = unsafe {
-                connect_ex(
-                    socket,
-                    to.as_ptr().cast(),
-                    to.len(),
-                    data.cast(),
-                    length as u32,
-                    &mut bytes,
-                    overlapped,
-                )
-            };
-            outcome(done != 0, bytes, overlapped)
-        }
+        // SAFETY: as above.
+        Kind::Connect => unsafe { connect::issue(socket, header) },
         _ => Err(Status::NOT_SUPPORTED),
     }
     .or_else(|status| match status {
@@ -270,7 +230,11 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
 }
 
 /// What came of the call that has just returned.
-fn outcome(succeeded: bool, bytes: u32, overlapped: *const OVERLAPPED) -> Result<Issued, Status> {
+pub(super) fn outcome(
+    succeeded: bool,
+    bytes: u32,
+    overlapped: *const OVERLAPPED,
+) -> Result<Issued, Status> {
     if succeeded {
         return Ok(Issued::AtOnce(Status::SUCCESS, bytes));
     }
@@ -301,182 +265,30 @@ fn says_misuse(status: Status) -> bool {
     )
 }
 
-/// Asks the socket's provider for a function that is no part of Winsock itself.
-fn extension<F: Copy + Extension>(socket: SOCKET, id: GUID) -> Result<F::Function, Status> {
-    let mut function: F = F::NONE;
-    let mut bytes = 0;
-    // SAFETY: the pointers are valid for the call and as long as it says; what is asked for is a
-    // pointer to a function of this very type.
-    let failed = unsafe {
-        WSAIoctl(
-            socket,
-            SIO_GET_EXTENSION_FUNCTION_POINTER,
-            (&raw const id).cast(),
-            size_of::<GUID>() as u32,
-            (&raw mut function).cast(),
-            size_of::<F>() as u32,
-            &mut bytes,
-            null_mut(),
-            None,
-        )
-    };
-    match function.function() {
-        Some(function) if failed == 0 => Ok(function),
-        _ => Err(Status::NOT_SUPPORTED),
-    }
-}
-
-/// A pointer to an extension function, or none.
-trait Extension {
-    type Function;
-    const NONE: Self;
-    fn function(self) -> Option<Self::Function>;
-}
-
-impl<T> Extension for Option<T> {
-    type Function = T;
-    const NONE: Self = None;
-    fn function(self) -> Option<T> {
-        self
-    }
-}
-
-// ---- accept ------------------------------------------------------------------------------------
-
-/// What AcceptEx wants for an address: the longest there is, and 16 bytes more (AX-2).
-const ADDRESS: usize = size_of::<SOCKADDR_STORAGE>() + 16;
-
-fn data_room(operation: &Header) -> usize {
-    match operation.kind() {
-        Kind::AcceptRecv => operation.capacity().min(MOST - 2 * ADDRESS),
-        _ => 0,
-    }
-}
-
-fn new_stream(family: i32) -> Result<OwnedSocket, Status> {
-    let made = socket2::Socket::new(family.into(), socket2::Type::STREAM, None);
-    made.map(OwnedSocket::from)
-        .map_err(|error| of_error(&error))
-}
-
-fn of_error(error: &io::Error) -> Status {
-    let code = error.raw_os_error();
-    code.map_or(Status::UNSUCCESSFUL, |code| Status::from_win32(code as u32))
-}
-
-/// An accept has succeeded: the connection, where it comes from, and its first data go to where
-/// they belong. Fails if the listener has been closed meanwhile, since the connection needs it to
-/// become a socket like others (AX-7).
-pub(super) fn accepted(
-    listener: Option<SOCKET>,
-    operation: &mut Header,
-    bytes: usize,
-) -> Result<(), Status> {
-    let room = data_room(operation);
-    let scratch = operation.scratch();
-    let connection = scratch.accepted.take().ok_or(Status::UNSUCCESSFUL)?;
-    let listener = listener.ok_or(Status::CANCELLED)?;
-    let raw = connection.as_raw_socket() as SOCKET;
-    set_option(raw, SO_UPDATE_ACCEPT_CONTEXT, &listener.to_ne_bytes())?;
-    let peer = socket2::SockRef::from(&connection).peer_addr();
-    let buffer = std::mem::take(&mut scratch.buffer);
-    let mut data = &buffer[..bytes.min(room)];
-    for segment in operation.segments() {
-        let (piece, rest) = data.split_at(segment.len().min(data.len()));
-        // SAFETY: the segment obeys `Segment::new`, and has room for the piece.
-        unsafe {
-            piece
-                .as_ptr()
-                .copy_to_nonoverlapping(segment.as_ptr(), piece.len())
-        };
-        data = rest;
-    }
-    operation.scratch().buffer = buffer;
-    operation.set_peer(
-        peer.ok()
-            .and_then(|peer| peer.as_socket())
-            .map(Address::Internet),
-    );
-    operation.set_accepted(Endpoint::Os(connection));
-    Ok(())
-}
-
-// ---- connect -----------------------------------------------------------------------------------
-
 /// The address to send or connect to.
-fn address_of_peer(operation: &Header) -> Result<socket2::SockAddr, Status> {
+pub(super) fn address_of_peer(operation: &Header) -> Result<socket2::SockAddr, Status> {
     let peer = operation.peer().and_then(Address::internet);
     peer.map(Into::into).ok_or(Status::INVALID_PARAMETER)
-}
-
-/// ConnectEx wants a bound socket (CE-1). If this fails, so will that.
-fn bind_if_unbound(socket: SOCKET, to: &socket2::SockAddr) {
-    let any: std::net::IpAddr = if to.is_ipv6() {
-        std::net::Ipv6Addr::UNSPECIFIED.into()
-    } else {
-        std::net::Ipv4Addr::UNSPECIFIED.into()
-    };
-    // SAFETY: the caller's socket is open.
-    let borrowed = unsafe { std::os::windows::io::BorrowedSocket::borrow_raw(socket as _) };
-    let socket = socket2::SockRef::from(&borrowed);
-    if socket.local_addr().is_err() {
-        let _ = socket.bind(&std::net::SocketAddr::from((any, 0)).into());
-    }
-}
-
-/// The operation's bytes as ConnectEx takes them: several pieces are copied together.
-fn in_one_piece(operation: &mut Header) -> (*const u8, usize) {
-    match operation.segments() {
-        [] => (null(), 0),
-        [one] => (one.as_ptr(), one.len()),
-        several => {
-            let mut all = Vec::with_capacity(operation.capacity());
-            for segment in several {
-                // SAFETY: the segment obeys `Segment::new`.
-                all.extend_from_slice(unsafe {
-                    std::slice::from_raw_parts(segment.as_ptr(), segment.len())
-                });
-            }
-            let buffer = &mut operation.scratch().buffer;
-            *buffer = all;
-            (buffer.as_ptr(), buffer.len())
-        }
-    }
-}
-
-/// A connect has succeeded: the socket becomes one like others (CE-4).
-pub(super) fn connected(socket: SOCKET) {
-    // What would fail without it (`getpeername`, `shutdown`) says so itself.
-    let _ = set_option(socket, SO_UPDATE_CONNECT_CONTEXT, &[]);
-}
-
-fn set_option(socket: SOCKET, option: i32, value: &[u8]) -> Result<(), Status> {
-    let length = value.len() as i32;
-    // SAFETY: the value is as long as it says.
-    match unsafe { setsockopt(socket, SOL_SOCKET, option, value.as_ptr(), length) } {
-        0 => Ok(()),
-        _ => Err(status::of_last_call()),
-    }
 }
 
 // ---- receives from the pool --------------------------------------------------------------------
 
 /// From now on calls that are not overlapped do not wait; whether this worked. The others pend as
 /// before (IO-1).
-pub(super) fn make_nonblocking(socket: SOCKET) -> bool {
+pub(super) fn make_nonblocking(socket: HANDLE) -> bool {
     let mut on = 1;
     // SAFETY: the value lives for the call.
-    unsafe { ioctlsocket(socket, FIONBIO, &mut on) == 0 }
+    unsafe { ioctlsocket(socket as SOCKET, FIONBIO, &mut on) == 0 }
 }
 
 /// Receives what is there now, on a socket that does not wait. `None`: nothing is.
 pub(super) fn receive_now(
-    socket: SOCKET,
+    socket: HANDLE,
     room: &mut [MaybeUninit<u8>],
 ) -> Result<Option<usize>, Status> {
     let length = i32::try_from(room.len()).unwrap_or(i32::MAX);
     // SAFETY: the room is as long as it says, and the system only writes to it.
-    match unsafe { recv(socket, room.as_mut_ptr().cast(), length, 0) } {
+    match unsafe { recv(socket as SOCKET, room.as_mut_ptr().cast(), length, 0) } {
         // SAFETY: no pointers are involved.
         SOCKET_ERROR => match unsafe { WSAGetLastError() } {
             WSAEWOULDBLOCK => Ok(None),
@@ -484,35 +296,4 @@ pub(super) fn receive_now(
         },
         bytes => Ok(usize::try_from(bytes).ok()),
     }
-}
-
-// ---- datagrams ---------------------------------------------------------------------------------
-
-/// A datagram was received: where it came from.
-pub(super) fn sender(operation: &mut Header) {
-    let scratch = operation.scratch();
-    let from: *const SOCKADDR = (&raw const scratch.from).cast();
-    // SAFETY: the system has written an address of this length.
-    let peer = unsafe { address(from, scratch.from_len) };
-    operation.set_peer(peer);
-}
-
-/// # Safety
-///
-/// There are so many bytes of an address there, unless it points nowhere.
-unsafe fn address(at: *const SOCKADDR, length: i32) -> Option<Address> {
-    let length = usize::try_from(length).ok()?;
-    if at.is_null() || length == 0 || length > size_of::<SOCKADDR_STORAGE>() {
-        return None;
-    }
-    // SAFETY: the storage has room for so much, and by the caller's word the bytes are there.
-    let made = unsafe {
-        socket2::SockAddr::try_init(|storage, storage_len| {
-            at.cast::<u8>()
-                .copy_to_nonoverlapping(storage.cast(), length);
-            *storage_len = length as _;
-            Ok(())
-        })
-    };
-    made.ok()?.1.as_socket().map(Address::Internet)
 }

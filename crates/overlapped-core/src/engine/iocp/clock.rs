@@ -25,7 +25,7 @@ use windows_sys::Win32::System::Threading::{
 use super::port::PortInner;
 use crate::Status;
 use crate::operation::Operation;
-use crate::port::timers::{Due, Key, Timers};
+use crate::port::timers::{Due, Key, Timers, nanoseconds};
 
 pub(super) struct Clock {
     pub(super) timers: Timers,
@@ -211,8 +211,4 @@ fn sleep(alarm: &OwnedHandle, wake: &OwnedHandle, timeout: Option<Duration>) {
     }
     // SAFETY: the handles are open, and as many as it says.
     unsafe { WaitForMultipleObjects(count, handles.as_ptr(), FALSE, INFINITE) };
-}
-
-pub(super) fn nanoseconds(duration: Duration) -> u64 {
-    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }

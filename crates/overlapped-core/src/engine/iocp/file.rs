@@ -1,7 +1,7 @@
 //! A file of a port: what it admits, what it has in flight, and when it closes.
 //!
 //! The kernel performs reads, writes and appends. It has no overlapped calls for opening, closing and
-//! synchronising; those are made on the system's thread pool, and their packets are posted.
+//! synchronising; those are jobs of the system's thread pool (`jobs.rs`).
 //!
 //! Operations can be overlapped only on a file that was opened for that, which std's are not. So a
 //! file that is associated is opened once more (`ReOpenFile`), and the one that was given is kept to
@@ -18,16 +18,18 @@ use windows_sys::Win32::Foundation::{
 };
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_APPEND_DATA, FILE_FLAG_OVERLAPPED, FILE_READ_DATA, FILE_TYPE_DISK, FILE_WRITE_DATA,
-    FlushFileBuffers, GetFileType, ReOpenFile, ReadFile, WriteFile,
+    GetFileType, ReOpenFile, ReadFile, WriteFile,
 };
-use windows_sys::Win32::System::IO::{CancelIoEx, OVERLAPPED};
-use windows_sys::Win32::System::Threading::{PTP_CALLBACK_INSTANCE, TrySubmitThreadpoolCallback};
+use windows_sys::Win32::System::IO::OVERLAPPED;
 
+use super::flights::Flights;
+use super::jobs::{self, Call, Job, Jobs};
+use super::nature::access_of;
 use super::open::{Plan, SHARED};
 use super::overlapped::Whose;
 use super::port::PortInner;
-use super::status;
-use crate::operation::{Header, Kind, Operation, OperationList, Refused, Token};
+use super::{pieces, status};
+use crate::operation::{Header, Kind, Operation, OperationList, Refused, Token, is_range};
 use crate::port::timers::Due;
 use crate::{OpenOptions, Status};
 
@@ -47,19 +49,12 @@ struct Guarded {
     /// `None` before it is opened and once it is closed.
     open: Option<Arc<OpenFile>>,
     next: u64,
-    /// What the system has, the oldest first.
-    flights: Vec<Flight>,
+    /// What the system has.
+    flights: Flights,
     /// What the thread pool has.
-    jobs: usize,
+    jobs: Jobs,
     /// The operation that waits for the others, and the file that it closes.
     closing: Option<(Operation, Arc<OpenFile>)>,
-}
-
-struct Flight {
-    number: u64,
-    address: usize,
-    /// The system was asked to end it; what for.
-    ending: Option<Status>,
 }
 
 /// An open file: the handle and each operation that needs it hold it.
@@ -73,9 +68,9 @@ pub(crate) struct OpenFile {
 
 /// What an open is to open, and the file that this makes.
 pub(crate) struct Opening {
-    path: Vec<u16>,
-    plan: Plan,
-    file: Arc<FileState>,
+    pub(super) path: Vec<u16>,
+    pub(super) plan: Plan,
+    pub(super) file: Arc<FileState>,
 }
 
 impl OpenFile {
@@ -86,29 +81,6 @@ impl OpenFile {
     fn allows(&self, access: u32) -> bool {
         self.access & access != 0
     }
-}
-
-/// What may be done with a file.
-fn access_of(handle: HANDLE) -> io::Result<u32> {
-    #[link(name = "ntdll")]
-    unsafe extern "system" {
-        fn NtQueryInformationFile(
-            file: HANDLE,
-            status: *mut [usize; 2],
-            information: *mut core::ffi::c_void,
-            length: u32,
-            class: i32,
-        ) -> i32;
-    }
-    const ACCESS: i32 = 8;
-    let (mut access, mut block) = (0u32, [0; 2]);
-    // SAFETY: the mask is what this class writes; both live for the call.
-    let code =
-        unsafe { NtQueryInformationFile(handle, &mut block, (&raw mut access).cast(), 4, ACCESS) };
-    if code < 0 {
-        return Err(status::of_packet(code).to_error());
-    }
-    Ok(access)
 }
 
 /// Opens a file once more.
@@ -189,15 +161,21 @@ impl FileState {
             socket: self.number,
             operation: number,
         };
+        if kind != Kind::Close
+            && let Err(status) = self.set_deadline(&mut operation)
+        {
+            self.port.arrive();
+            return Err(Refused { status, operation });
+        }
         let result = match (kind, file) {
-            (Kind::Open, _) => self.submit(&mut guarded, operation, open),
+            (Kind::Open, _) => self.submit(&mut guarded, operation, Call::Open),
             (Kind::Close, Some(file)) => {
                 guarded.open = None;
                 guarded.closing = Some((operation, file));
                 self.close_if_idle(&mut guarded)
             }
             (Kind::SyncAll | Kind::SyncData, Some(file)) => {
-                self.submit(&mut guarded, operation, move |_| synchronise(&file))
+                self.submit(&mut guarded, operation, Call::Synchronise(file))
             }
             (_, Some(file)) => self.launch(&mut guarded, operation, &file),
             (_, None) => Err((Status::INVALID_HANDLE, operation)),
@@ -230,36 +208,31 @@ impl FileState {
             operation.finish(Status::SUCCESS, 0);
             return Ok(Some(operation));
         }
-        if let Some(timeout) = operation.timeout() {
-            let due = Due::File(Arc::downgrade(self), operation.id());
-            match self.port.schedule_after(timeout, due) {
-                Ok(key) => operation.set_deadline(key),
-                Err((status, _)) => return Err((status, operation)),
-            }
-        }
         let offset = match kind {
             // The end of the file, wherever it is then.
             Kind::Append => u64::MAX,
             _ => operation.scratch().offset,
         };
-        let (at, length) = in_one_piece(&mut operation);
+        let (at, length) = match kind {
+            Kind::Read => pieces::room(&mut operation, u32::MAX as usize),
+            _ => {
+                let (from, length) = pieces::gathered(&mut operation);
+                (from.cast_mut(), length)
+            }
+        };
         operation.overlapped.reset();
         operation.overlapped.set_offset(offset);
         operation.overlapped.whose = Whose::File(self.clone());
         let number = operation.id();
         let header = operation.into_raw();
-        guarded.flights.push(Flight {
-            number,
-            address: header.as_ptr() as usize,
-            ending: None,
-        });
+        guarded.flights.board(number, header, kind);
         let overlapped: *mut OVERLAPPED = header.as_ptr().cast();
         // SAFETY: the file is open; the OVERLAPPED is the front of memory that was just given up and
         // stays until its packet is taken; the bytes obey `Segment::new`, or are the operation's own.
         let done = unsafe {
             match kind {
-                Kind::Read => ReadFile(file.raw(), at, length, null_mut(), overlapped),
-                _ => WriteFile(file.raw(), at, length, null_mut(), overlapped),
+                Kind::Read => ReadFile(file.raw(), at, length as u32, null_mut(), overlapped),
+                _ => WriteFile(file.raw(), at, length as u32, null_mut(), overlapped),
             }
         };
         // SAFETY: no pointers are involved.
@@ -267,7 +240,7 @@ impl FileState {
         if done != 0 || error == ERROR_IO_PENDING {
             return Ok(None);
         }
-        guarded.flights.pop();
+        guarded.flights.unboard(number);
         // SAFETY: the call failed, so no packet will come, and the system has not kept the address.
         let mut operation = unsafe { Operation::from_raw(header) };
         operation.overlapped.whose = Whose::Nobody;
@@ -280,41 +253,82 @@ impl FileState {
         Ok(Some(operation))
     }
 
-    /// Has a call that blocks made by the system's thread pool.
+    /// Sets the operation's deadline, if it has a time-out.
+    fn set_deadline(self: &Arc<Self>, operation: &mut Operation) -> Result<(), Status> {
+        if let Some(timeout) = operation.timeout() {
+            let due = Due::File(Arc::downgrade(self), operation.id());
+            let key = self.port.schedule_after(timeout, due);
+            operation.set_deadline(key.map_err(|(status, _)| status)?);
+        }
+        Ok(())
+    }
+
+    /// Has a call that blocks made by the system's thread pool. The operation is no flight any more.
     fn submit(
         self: &Arc<Self>,
         guarded: &mut Guarded,
         operation: Operation,
-        call: impl FnOnce(&mut Operation) -> Status + Send + 'static,
+        call: Call,
     ) -> Result<Option<Operation>, (Status, Operation)> {
-        // In a cell, so that it comes back if the pool does not take the job.
-        let cell = Arc::new(Mutex::new(Some(operation)));
-        let (theirs, file) = (cell.clone(), self.clone());
-        let job: Job = Box::new(move || {
-            let taken = theirs.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(mut operation) = taken {
-                let status = call(&mut operation);
-                operation.finish(status, 0);
-                file.job_done(operation);
-            }
-        });
-        if enqueue(job) {
-            guarded.jobs += 1;
+        let number = operation.id();
+        guarded.jobs.enlist(operation, call);
+        if jobs::submit(self.clone(), number) {
+            self.port.arrive();
             return Ok(None);
         }
-        let back = cell.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let operation = back.expect("nobody has run the job");
+        let taken_back = guarded.jobs.begin(number);
+        let (operation, _) = taken_back.expect("nobody else knows of it");
+        guarded.jobs.finish(number);
         Err((Status::INSUFFICIENT_RESOURCES, operation))
     }
 
-    fn job_done(self: &Arc<Self>, operation: Operation) {
+    /// The life of a job, on a thread of the pool.
+    pub(super) fn perform(self: &Arc<Self>, number: u64) {
+        let begun = self.lock().jobs.begin(number);
+        let Some((mut operation, call)) = begun else {
+            return;
+        };
+        let status = call.make(&mut operation);
         let mut guarded = self.lock();
-        guarded.jobs -= 1;
-        let ended = self.closed_when_idle(&mut guarded);
+        let status = match guarded.jobs.finish(number) {
+            Some(why) if status == Status::CANCELLED => why,
+            _ => status,
+        };
+        operation.finish(status, 0);
+        self.jobs_done(guarded, OperationList::from_iter([operation]));
+    }
+
+    /// Posts what the thread pool has not any more.
+    fn jobs_done(self: &Arc<Self>, mut guarded: MutexGuard<'_, Guarded>, done: OperationList) {
+        let closed = self.closed_when_idle(&mut guarded);
         drop(guarded);
-        self.port.queue_surely(operation);
-        if let Some(close) = ended {
+        for mut operation in done {
+            self.port.lift_deadline(&mut operation);
+            // A port that has ended drops it.
+            self.port.post_surely(operation);
+        }
+        if let Some(close) = closed {
             self.port.queue_surely(close);
+        }
+    }
+
+    /// An open has opened it.
+    pub(super) fn opened(&self, handle: OwnedHandle) -> Status {
+        let raw = handle.as_raw_handle();
+        // SAFETY: the handle is open.
+        if unsafe { GetFileType(raw) } != FILE_TYPE_DISK {
+            return Status::NOT_SUPPORTED;
+        }
+        match access_of(raw).and_then(|access| self.port.adopt(raw).map(|()| access)) {
+            Ok(access) => {
+                self.lock().open = Some(Arc::new(OpenFile {
+                    handle,
+                    given: None,
+                    access,
+                }));
+                Status::SUCCESS
+            }
+            Err(_) => Status::NOT_SUPPORTED,
         }
     }
 
@@ -323,17 +337,13 @@ impl FileState {
         self: &Arc<Self>,
         guarded: &mut Guarded,
     ) -> Result<Option<Operation>, (Status, Operation)> {
-        if !guarded.flights.is_empty() || guarded.jobs > 0 {
+        if !guarded.is_idle() {
             return Ok(None);
         }
         let Some((operation, file)) = guarded.closing.take() else {
             return Ok(None);
         };
-        self.submit(guarded, operation, move |_| {
-            // The last reference, unless a transmit has another.
-            drop(file);
-            Status::SUCCESS
-        })
+        self.submit(guarded, operation, Call::Close(file))
     }
 
     /// The same, where nobody can be told of a refusal: then the file was closed here.
@@ -352,10 +362,8 @@ impl FileState {
     /// The packet of an operation was taken.
     pub(super) fn land(self: &Arc<Self>, operation: &mut Operation, status: Status, bytes: usize) {
         let mut guarded = self.lock();
-        let place = guarded
-            .place(operation.id())
-            .expect("what lands was in flight");
-        let ending = guarded.flights.remove(place).ending;
+        let flight = guarded.flights.unboard(operation.id());
+        let ending = flight.expect("what lands was in flight").ending;
         let ended = self.closed_when_idle(&mut guarded);
         drop(guarded);
         let status = match ending {
@@ -363,7 +371,7 @@ impl FileState {
             _ => status,
         };
         if operation.kind() == Kind::Read {
-            spread(operation, bytes);
+            pieces::scatter_if_several(operation, bytes);
         }
         operation.finish(status, bytes);
         if let Some(close) = ended {
@@ -371,28 +379,50 @@ impl FileState {
         }
     }
 
-    /// Asks the system to end one operation; whether it will.
-    pub(super) fn end_one(&self, number: u64, why: Status) -> bool {
+    /// Ends one operation, or asks the system to; whether it will end.
+    pub(super) fn end_one(self: &Arc<Self>, number: u64, why: Status) -> bool {
         let mut guarded = self.lock();
-        let place = guarded.place(number);
-        place.is_some_and(|place| guarded.ask(place, why))
+        if let Some(handle) = guarded.handle()
+            && let Some(asked) = guarded.flights.end(handle, number, why)
+        {
+            return asked;
+        }
+        let mut ended = OperationList::new();
+        let wanted = |job: &Job| job.number() == number;
+        let count = guarded.jobs.end(why, wanted, &mut ended);
+        self.jobs_done(guarded, ended);
+        count > 0
     }
 
-    fn cancel_all(&self) -> usize {
+    fn cancel_all(self: &Arc<Self>) -> usize {
         let mut guarded = self.lock();
-        (0..guarded.flights.len())
-            .filter(|&place| guarded.ask(place, Status::CANCELLED))
-            .count()
+        let mut ended = OperationList::new();
+        let count = guarded.end_all(Status::CANCELLED, &mut ended);
+        self.jobs_done(guarded, ended);
+        count
     }
 
-    /// The port has ended, and takes the operations' memory back.
+    /// The port has ended, and takes the operations' memory back; that of a job which a thread
+    /// performs is dropped by that thread.
     pub(super) fn abandon(&self, left: &mut OperationList) {
-        self.cancel_all();
-        let closing = self.lock().closing.take();
+        let mut guarded = self.lock();
+        guarded.end_all(Status::CANCELLED, left);
+        let closing = guarded.closing.take();
+        drop(guarded);
         if let Some((operation, file)) = closing {
             drop(file);
             self.port.arrive();
             left.push(operation);
+        }
+    }
+
+    /// Visits the operations that are under way; whether somebody performs them already.
+    pub(super) fn visit(&self, mut f: impl FnMut(Kind, bool)) {
+        let guarded = self.lock();
+        guarded.flights.kinds().for_each(|kind| f(kind, true));
+        guarded.jobs.visit(&mut f);
+        if guarded.closing.is_some() {
+            f(Kind::Close, false);
         }
     }
 
@@ -408,27 +438,24 @@ impl Drop for FileState {
 }
 
 impl Guarded {
-    fn place(&self, number: u64) -> Option<usize> {
-        self.flights
-            .binary_search_by_key(&number, |flight| flight.number)
-            .ok()
+    /// The file, also if it is only open until what is under way has ended.
+    fn handle(&self) -> Option<HANDLE> {
+        let file = self.open.as_ref();
+        let file = file.or(self.closing.as_ref().map(|(_, file)| file));
+        file.map(|file| file.raw())
     }
 
-    fn ask(&mut self, place: usize, why: Status) -> bool {
-        let file = self.open.as_ref();
-        let Some(file) = file.or(self.closing.as_ref().map(|(_, file)| file)) else {
-            return false;
+    fn is_idle(&self) -> bool {
+        self.flights.is_empty() && self.jobs.is_empty()
+    }
+
+    /// Ends all but a close; jobs that nobody has begun come back. How many end.
+    fn end_all(&mut self, why: Status, ended: &mut OperationList) -> usize {
+        let flights = match self.handle() {
+            Some(handle) => self.flights.end_all(handle, why, |_| true),
+            None => 0,
         };
-        let flight = &mut self.flights[place];
-        if flight.ending.is_some() {
-            return false;
-        }
-        // SAFETY: the file is open and the address is that operation's while the lock is held.
-        let asked = unsafe { CancelIoEx(file.raw(), flight.address as *const OVERLAPPED) } != 0;
-        if asked {
-            flight.ending = Some(why);
-        }
-        asked
+        flights + self.jobs.end(why, |_| true, ended)
     }
 }
 
@@ -452,11 +479,7 @@ fn admit(guarded: &Guarded, operation: &mut Operation) -> Result<Option<Arc<Open
         Kind::Write if !file.allows(FILE_WRITE_DATA) => return Err(Status::INVALID_PARAMETER),
         _ => {}
     }
-    let end = operation
-        .scratch()
-        .offset
-        .checked_add(operation.capacity() as u64);
-    if end.is_none_or(|end| i64::try_from(end).is_err()) {
+    if !is_range(operation.scratch().offset, operation.capacity() as u64) {
         return Err(Status::INVALID_PARAMETER);
     }
     // Told in 32 bits. A read may be short, a write is whole.
@@ -464,106 +487,6 @@ fn admit(guarded: &Guarded, operation: &mut Operation) -> Result<Option<Arc<Open
         return Err(Status::INVALID_BUFFER_SIZE);
     }
     Ok(Some(file))
-}
-
-/// Where the system reads or writes: what is in several pieces goes by way of the operation's own
-/// memory, since scattered transfers are for whole pages only.
-fn in_one_piece(operation: &mut Operation) -> (*mut u8, u32) {
-    let capacity = operation.capacity().min(u32::MAX as usize);
-    if let [one] = operation.segments() {
-        return (one.as_ptr(), capacity as u32);
-    }
-    let mut all = std::mem::take(&mut operation.scratch().buffer);
-    all.clear();
-    if operation.kind() == Kind::Read {
-        all.resize(capacity, 0);
-    } else {
-        for segment in operation.segments() {
-            // SAFETY: the segment obeys `Segment::new`.
-            all.extend_from_slice(unsafe {
-                std::slice::from_raw_parts(segment.as_ptr(), segment.len())
-            });
-        }
-    }
-    let buffer = &mut operation.scratch().buffer;
-    *buffer = all;
-    (buffer.as_mut_ptr(), capacity as u32)
-}
-
-/// Brings what was read in one piece to where it belongs.
-fn spread(operation: &mut Operation, bytes: usize) {
-    if operation.segments().len() < 2 {
-        return;
-    }
-    let buffer = std::mem::take(&mut operation.scratch().buffer);
-    let mut data = &buffer[..bytes.min(buffer.len())];
-    for segment in operation.segments() {
-        let (piece, rest) = data.split_at(segment.len().min(data.len()));
-        // SAFETY: the segment obeys `Segment::new`, and has room for the piece.
-        unsafe {
-            piece
-                .as_ptr()
-                .copy_to_nonoverlapping(segment.as_ptr(), piece.len())
-        };
-        data = rest;
-    }
-    operation.scratch().buffer = buffer;
-}
-
-// ---- calls that block --------------------------------------------------------------------------
-
-type Job = Box<dyn FnOnce() + Send>;
-
-/// Gives a job to the system's thread pool; whether it was taken.
-fn enqueue(job: Job) -> bool {
-    unsafe extern "system" fn run(_: PTP_CALLBACK_INSTANCE, context: *mut core::ffi::c_void) {
-        // SAFETY: the context is what was submitted, once.
-        let job = unsafe { Box::from_raw(context.cast::<Job>()) };
-        job();
-    }
-    let context = Box::into_raw(Box::new(job));
-    // SAFETY: the context is the callback's from now on, if it is taken.
-    if unsafe { TrySubmitThreadpoolCallback(Some(run), context.cast(), std::ptr::null()) } != 0 {
-        return true;
-    }
-    // SAFETY: it was not taken.
-    drop(unsafe { Box::from_raw(context) });
-    false
-}
-
-fn synchronise(file: &OpenFile) -> Status {
-    // SAFETY: the file is open.
-    match unsafe { FlushFileBuffers(file.raw()) } {
-        // SAFETY: no pointers are involved.
-        0 => status::of_file(unsafe { GetLastError() }),
-        _ => Status::SUCCESS,
-    }
-}
-
-fn open(operation: &mut Operation) -> Status {
-    let Some(opening) = operation.scratch().open.take() else {
-        return Status::UNSUCCESSFUL;
-    };
-    let handle = match opening.plan.open(&opening.path) {
-        Ok(handle) => handle,
-        Err(status) => return status,
-    };
-    let (file, raw) = (&opening.file, handle.as_raw_handle());
-    // SAFETY: the handle is open.
-    if unsafe { GetFileType(raw) } != FILE_TYPE_DISK {
-        return Status::NOT_SUPPORTED;
-    }
-    match access_of(raw).and_then(|access| file.port.adopt(raw).map(|()| access)) {
-        Ok(access) => {
-            file.lock().open = Some(Arc::new(OpenFile {
-                handle,
-                given: None,
-                access,
-            }));
-            Status::SUCCESS
-        }
-        Err(_) => Status::NOT_SUPPORTED,
-    }
 }
 
 impl File {
@@ -580,8 +503,8 @@ impl File {
         self.0.start(operation)
     }
 
-    /// Asks the system to cancel an operation; `false` if it is not under way, or is one that the
-    /// system does not cancel: opening, closing, synchronising.
+    /// Cancels an operation; `false` if it is not under way (CX-2), or is a close. The system is only
+    /// asked: the packet says what became of it.
     pub fn cancel(&self, token: Token) -> bool {
         token.socket == self.0.number && self.0.end_one(token.operation, Status::CANCELLED)
     }
@@ -594,7 +517,7 @@ impl File {
     /// Gives the open file back, if no operation is under way.
     pub fn release(&self) -> Option<OwnedHandle> {
         let mut guarded = self.0.lock();
-        if !guarded.flights.is_empty() || guarded.jobs > 0 {
+        if !guarded.is_idle() {
             return None;
         }
         let open = guarded.open.take()?;
@@ -670,5 +593,44 @@ impl Header {
             scratch.open = None;
             scratch.transmit = None;
         }
+    }
+}
+
+/// For the tests of jobs.
+#[cfg(test)]
+impl File {
+    pub(super) fn state(&self) -> &Arc<FileState> {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+impl FileState {
+    pub(super) fn start_job(
+        self: &Arc<Self>,
+        mut operation: Operation,
+        call: Call,
+        submitted: bool,
+    ) -> Token {
+        let mut guarded = self.lock();
+        let number = guarded.next;
+        guarded.next += 1;
+        operation.set_id(number);
+        self.set_deadline(&mut operation).unwrap();
+        if submitted {
+            assert!(self.port.depart());
+            let refused = self.submit(&mut guarded, operation, call);
+            assert!(matches!(refused, Ok(None)));
+        } else {
+            guarded.jobs.enlist(operation, call);
+        }
+        Token {
+            socket: self.number,
+            operation: number,
+        }
+    }
+
+    pub(super) fn ask_again(&self) {
+        self.lock().jobs.ask_again();
     }
 }

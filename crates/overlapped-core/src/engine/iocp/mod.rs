@@ -10,13 +10,15 @@
 //!
 //! ```text
 //! port      packets in and out, the count of what is in flight, the end
-//! socket    what a socket has in flight, and what it remembers
+//! socket    what a socket or pipe remembers, and how its operations start and end
 //! file      the same of a file
-//! calls     one call for each kind of operation
-//! transmit  the one that sends a file
+//! flights   what the system has of their operations
+//! jobs      what the system's thread pool has: opening, closing and synchronising files
+//! calls     one call for each kind of operation; accept, connect, transmit and pipe have theirs
+//! pieces    an operation's bytes in one piece, for calls that take no more
 //! open      how a file is opened
 //! clock     the thread that posts timers and ends what is late
-//! nature    what the system says of a socket
+//! nature    what the system says of a socket, pipe or file
 //! status    from the system's codes to the model's
 //! ```
 //!
@@ -72,21 +74,29 @@
 //! whatever is started in the usual way and ends at once is posted. It is left off for sockets of
 //! layered providers, whose handles are not the file system's.
 
+mod accept;
 mod calls;
 mod clock;
+mod connect;
+mod datagram;
 mod file;
+mod flights;
+mod jobs;
 mod nature;
 mod open;
 mod overlapped;
+mod pieces;
+mod pipe;
 mod port;
 mod socket;
 mod status;
 mod transmit;
+mod winsock;
 
 pub use file::File;
 pub(crate) use file::FileState;
-pub use open::OpenOptions;
 pub(crate) use overlapped::{Overlapped, Scratch};
+pub(crate) use pipe::pair as pipe;
 pub use port::Port;
 pub(crate) use port::PortInner;
 pub use socket::Socket;

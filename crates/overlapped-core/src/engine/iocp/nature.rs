@@ -1,4 +1,4 @@
-//! What the system says of a socket, and is told of it.
+//! What the system says of a socket, pipe or file, and is told of it.
 
 use std::io;
 
@@ -9,12 +9,14 @@ use windows_sys::Win32::Networking::WinSock::{
 use windows_sys::Win32::Storage::FileSystem::SetFileCompletionNotificationModes;
 
 use super::status;
+use crate::Status;
 
-/// What a socket moves.
+/// What a socket moves, or that it is a pipe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Nature {
     Stream,
     Datagram,
+    Pipe { reads: bool, writes: bool },
 }
 
 /// What kind of socket it is, and of which address family.
@@ -58,13 +60,49 @@ fn option<T: Copy>(socket: SOCKET, option: i32, value: &mut T) -> io::Result<()>
     }
 }
 
-/// Has the system queue no packets for what ends at once, if it is a provider's socket of which
-/// that can be said: one whose handles are the file system's own.
-pub(super) fn skip_on_success(socket: SOCKET) -> bool {
+/// Has the system queue no packets for what ends at once, if it is a pipe, or a provider's socket of
+/// which that can be said: one whose handles are the file system's own.
+pub(super) fn skip_on_success(handle: HANDLE, nature: Nature) -> bool {
     const FILE_SKIP_COMPLETION_PORT_ON_SUCCESS: u8 = 1;
-    let own = protocol(socket).is_ok_and(|info| info.dwServiceFlags1 & XP1_IFS_HANDLES != 0);
-    // SAFETY: the socket is open.
+    let own = matches!(nature, Nature::Pipe { .. })
+        || protocol(handle as SOCKET).is_ok_and(|info| info.dwServiceFlags1 & XP1_IFS_HANDLES != 0);
+    // SAFETY: the socket or pipe is open.
     own && unsafe {
-        SetFileCompletionNotificationModes(socket as HANDLE, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS)
+        SetFileCompletionNotificationModes(handle, FILE_SKIP_COMPLETION_PORT_ON_SUCCESS)
     } != 0
+}
+
+/// What may be done with a file or pipe.
+pub(super) fn access_of(handle: HANDLE) -> io::Result<u32> {
+    const ACCESS: i32 = 8;
+    information(handle, ACCESS).map_err(Status::to_error)
+}
+
+/// Whether operations on a pipe can be overlapped, as far as the system says.
+pub(super) fn is_overlapped(handle: HANDLE) -> bool {
+    const MODE: i32 = 16;
+    const SYNCHRONOUS: u32 = 0x10 | 0x20;
+    !information(handle, MODE).is_ok_and(|mode| mode & SYNCHRONOUS != 0)
+}
+
+/// One of the classes of which the answer is a number.
+fn information(handle: HANDLE, class: i32) -> Result<u32, Status> {
+    #[link(name = "ntdll")]
+    unsafe extern "system" {
+        fn NtQueryInformationFile(
+            file: HANDLE,
+            status: *mut [usize; 2],
+            information: *mut core::ffi::c_void,
+            length: u32,
+            class: i32,
+        ) -> i32;
+    }
+    let (mut answer, mut block) = (0u32, [0; 2]);
+    // SAFETY: a number is what these classes write; both live for the call.
+    let code =
+        unsafe { NtQueryInformationFile(handle, &mut block, (&raw mut answer).cast(), 4, class) };
+    match status::of_packet(code) {
+        status if status.is_success() => Ok(answer),
+        status => Err(status),
+    }
 }

@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::num::NonZeroU64;
 use std::os::windows::io::OwnedHandle;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -21,7 +20,7 @@ use windows_sys::Win32::System::IO::{
 use windows_sys::Win32::System::Threading::INFINITE;
 
 use super::Parked;
-use super::clock::{Clock, nanoseconds};
+use super::clock::Clock;
 use super::file::{File, FileState};
 use super::overlapped::Whose;
 use super::socket::{Socket, SocketState};
@@ -30,8 +29,10 @@ use crate::endpoint::Endpoint;
 use crate::operation::{Header, Operation, OperationList};
 use crate::pool::Pool;
 use crate::port::limited::Limited;
+use crate::port::tally::Tally;
 use crate::port::timers::{self, Beat, Due, Key};
-use crate::{GetError, Options, QueueStats, Refused, Stats, Status, Token};
+use crate::trace::{self, PortNumber};
+use crate::{FileStats, GetError, Kind, Options, Refused, Stats, Status, Token};
 
 /// The untyped completion port: the kernel's.
 #[derive(Clone)]
@@ -40,6 +41,7 @@ pub struct Port {
 }
 
 pub(crate) struct PortInner {
+    number: PortNumber,
     handle: HANDLE,
     concurrency: usize,
     closed: AtomicBool,
@@ -98,6 +100,7 @@ impl Port {
             return Err(io::Error::last_os_error());
         }
         let inner = PortInner {
+            number: PortNumber::next(),
             handle,
             concurrency,
             closed: AtomicBool::new(false),
@@ -112,9 +115,16 @@ impl Port {
             pool: Pool::new(options.pool_limit),
             linger_for: options.linger,
         };
-        Ok(Port {
+        let port = Port {
             inner: Arc::new(inner),
-        })
+        };
+        trace::port_made(&port, options);
+        Ok(port)
+    }
+
+    /// Which one it is, in events.
+    pub fn number(&self) -> PortNumber {
+        self.inner.number
     }
 
     /// Associates an endpoint (PO-4).
@@ -126,15 +136,7 @@ impl Port {
         if self.inner.is_closed() {
             return Err((GetError::Closed.into(), endpoint));
         }
-        let socket = match endpoint {
-            Endpoint::Os(socket) => socket,
-            Endpoint::File(_) => {
-                let text = "this is a file, which has operations of its own; use associate_file";
-                return Err((io::Error::new(io::ErrorKind::Unsupported, text), endpoint));
-            }
-        };
-        let state = SocketState::associate(&self.inner, socket)
-            .map_err(|(error, socket)| (error, Endpoint::Os(socket)))?;
+        let state = SocketState::associate(&self.inner, endpoint)?;
         let weak = Arc::downgrade(&state);
         self.inner.known().insert(state.number(), weak);
         Ok(Socket::new(state))
@@ -193,28 +195,19 @@ impl Port {
         mut operation: Operation,
         period: Duration,
     ) -> Result<Token, Refused> {
-        let Some(period) = NonZeroU64::new(nanoseconds(period)) else {
+        let clock = &self.inner.clock;
+        let Some(beat) = Beat::of(&mut operation, period, || clock.now()) else {
             let status = Status::INVALID_PARAMETER;
             return Err(Refused { status, operation });
         };
-        let beat = match *operation.beat() {
-            Some(beat) if beat.period() == period => beat,
-            _ => Beat::new(period, self.inner.clock.now()),
-        };
-        *operation.beat() = Some(beat);
         self.inner.start_timer(operation, beat.next())
     }
 
     /// Cancels a timer; `false` if it is not under way (CX-2).
     pub fn cancel_timer(&self, token: Token) -> bool {
-        let key = timers::key(token);
-        let Some(Due::Timer(mut operation)) =
-            key.and_then(|key| self.inner.clock.timers.remove(key))
-        else {
+        let Some(operation) = self.inner.clock.timers.cancel(token) else {
             return false;
         };
-        *operation.beat() = None;
-        operation.finish(Status::CANCELLED, 0);
         self.inner.post_surely(operation);
         true
     }
@@ -281,6 +274,7 @@ impl Port {
         if inner.closed.swap(true, SeqCst) {
             return;
         }
+        trace::port_closed(inner.number);
         let due: Vec<Due> = inner.clock.end().collect();
         drop(inner.pool.end());
         inner.stop_a_waiter();
@@ -324,18 +318,23 @@ impl Port {
         !self.inner.is_closed() && self.inner.waiting.load(SeqCst) == 0
     }
 
-    /// The operations that are under way, by kind: not known here yet.
-    pub fn under_way(&self) -> Vec<(crate::Kind, usize)> {
-        Vec::new()
+    /// The operations that are under way, by kind. Visits all sockets, so that starting and ending an
+    /// operation need not count.
+    pub fn under_way(&self) -> Vec<(Kind, usize)> {
+        let mut tally = Tally::default();
+        for socket in self.inner.all_sockets() {
+            socket.visit(|kind| tally.count(kind, 1));
+        }
+        for file in self.inner.all_files() {
+            file.visit(|kind, _| tally.count(kind, 1));
+        }
+        tally.count(Kind::Timer, self.inner.clock.timers.operations());
+        tally.sorted()
     }
 
-    /// What is known: of the queue, the kernel tells only its length.
+    /// A snapshot of the counts. Of its queue the kernel tells the length only.
     pub fn stats(&self) -> Stats {
         let inner = &*self.inner;
-        let mut queue = QueueStats::default();
-        queue.concurrency = inner.concurrency;
-        queue.waiting = inner.waiting.load(SeqCst);
-        queue.queued = inner.depth();
         Stats {
             engine: "iocp",
             engine_reason: "it is the system's own".into(),
@@ -343,13 +342,12 @@ impl Port {
             notice_reason: "it is the kernel's own port".into(),
             sockets: inner.sockets.count(),
             timers: inner.clock.timers.len(),
-            files: crate::FileStats {
-                engine: "iocp",
-                reason: "it is the system's own".into(),
-                ..Default::default()
-            },
+            files: inner.file_stats(),
             pool: inner.pool.stats(),
-            queue,
+            concurrency: inner.concurrency,
+            waiting: inner.waiting.load(SeqCst),
+            queued: inner.depth(),
+            queue: None,
         }
     }
 }
@@ -383,19 +381,38 @@ impl PortInner {
         self.known_files().remove(&number);
     }
 
+    /// To be visited without the lock: the last reference may be the one here.
+    fn all_sockets(&self) -> Vec<Arc<SocketState>> {
+        self.known().values().filter_map(Weak::upgrade).collect()
+    }
+
+    fn all_files(&self) -> Vec<Arc<FileState>> {
+        let known = self.known_files();
+        known.values().filter_map(Weak::upgrade).collect()
+    }
+
     fn abandon(&self, left: &mut OperationList) {
-        // Not under the lock: the last reference may be the one here.
-        let all: Vec<_> = self.known().values().filter_map(Weak::upgrade).collect();
-        for socket in all {
+        for socket in self.all_sockets() {
             socket.abandon(left);
         }
-        let all: Vec<_> = self
-            .known_files()
-            .values()
-            .filter_map(Weak::upgrade)
-            .collect();
-        for file in all {
+        for file in self.all_files() {
             file.abandon(left);
+        }
+    }
+
+    fn file_stats(&self) -> FileStats {
+        let (mut waiting, mut running) = (0, 0);
+        for file in self.all_files() {
+            file.visit(|_, performed| match performed {
+                true => running += 1,
+                false => waiting += 1,
+            });
+        }
+        FileStats {
+            engine: "iocp",
+            reason: "it is the system's own".into(),
+            waiting,
+            running,
         }
     }
 

@@ -1,6 +1,6 @@
 //! A send of bytes, a range of a file, and bytes (TF-1).
 
-use std::ptr::null_mut;
+use std::ptr::{NonNull, null_mut};
 use std::sync::Arc;
 
 use windows_sys::Win32::Foundation::HANDLE;
@@ -9,9 +9,9 @@ use windows_sys::Win32::Storage::FileSystem::GetFileSizeEx;
 use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::file::{File, OpenFile};
-use super::status;
+use super::{pieces, status};
 use crate::Status;
-use crate::operation::Header;
+use crate::operation::{Header, is_range};
 
 /// The most that one call sends.
 const MOST: u64 = i32::MAX as u64 - 1;
@@ -46,8 +46,7 @@ impl Header {
         length: Option<u64>,
         head: usize,
     ) -> Result<(), Status> {
-        let end = offset.checked_add(length.unwrap_or(0));
-        if end.is_none_or(|end| i64::try_from(end).is_err()) {
+        if !is_range(offset, length.unwrap_or(0)) {
             return Err(Status::INVALID_PARAMETER);
         }
         let file = file.readable()?;
@@ -74,12 +73,11 @@ impl Header {
 ///
 /// # Safety
 ///
-/// As for `calls::issue`, whose last reference to the operation this is.
-pub(super) unsafe fn issue(
-    socket: SOCKET,
-    operation: &mut Header,
-    overlapped: *mut OVERLAPPED,
-) -> Result<bool, Status> {
+/// As for `calls::issue`.
+pub(super) unsafe fn issue(socket: SOCKET, header: NonNull<Header>) -> Result<bool, Status> {
+    // SAFETY: nobody else has it, and this reference is not used any more when the call is made.
+    let operation = unsafe { &mut *header.as_ptr() };
+    let overlapped: *mut OVERLAPPED = header.as_ptr().cast();
     let mut transmit = operation
         .scratch()
         .transmit
@@ -88,18 +86,11 @@ pub(super) unsafe fn issue(
     let there = size(&transmit.file)?.saturating_sub(transmit.offset);
     let length = transmit.wanted.map_or(there, |wanted| wanted.min(there));
     transmit.short = transmit.wanted.is_some_and(|wanted| wanted > there);
-    let pieces = operation.segments();
-    let (head, tail) = pieces.split_at(transmit.head);
+    let (head, tail) = operation.segments().split_at(transmit.head);
     // What follows a file that ends too early is not sent.
     let tail = if transmit.short { &[][..] } else { tail };
-    for (end, pieces) in transmit.ends.iter_mut().zip([head, tail]) {
-        end.clear();
-        for piece in pieces {
-            // SAFETY: the segment obeys `Segment::new`.
-            end.extend_from_slice(unsafe {
-                std::slice::from_raw_parts(piece.as_ptr(), piece.len())
-            });
-        }
+    for (end, parts) in transmit.ends.iter_mut().zip([head, tail]) {
+        pieces::gather(parts, end);
     }
     let [head, tail] = &transmit.ends;
     let total = length + head.len() as u64 + tail.len() as u64;

@@ -70,7 +70,6 @@ impl<T> Heap<T> {
     }
 
     /// All values, in no order.
-    #[cfg(target_os = "linux")]
     pub(super) fn values(&self) -> impl Iterator<Item = &T> {
         self.slots.iter().filter_map(|slot| match slot {
             Slot::Taken { value, .. } => Some(value),

@@ -121,6 +121,16 @@ impl Timers {
         removed
     }
 
+    /// Takes out a timer that is cancelled, if the token names one that is still there.
+    pub(crate) fn cancel(&self, token: Token) -> Option<Operation> {
+        let Due::Timer(mut operation) = self.remove(key(token)?)? else {
+            return None;
+        };
+        *operation.beat() = None;
+        operation.finish(Status::CANCELLED, 0);
+        Some(operation)
+    }
+
     /// Takes out the next that is due.
     pub(crate) fn pop(&self, now: u64) -> Option<(u64, Due)> {
         let mut guarded = self.lock();
@@ -171,7 +181,6 @@ impl Timers {
     }
 
     /// How many of them are timers; the others are deadlines.
-    #[cfg(target_os = "linux")]
     pub(crate) fn operations(&self) -> usize {
         let is_timer = |due: &&Due| matches!(due, Due::Timer(_));
         self.lock().heap.values().filter(is_timer).count()
@@ -192,7 +201,7 @@ pub(crate) fn token(key: Key) -> Token {
 }
 
 /// The timer that a token names, if it names one.
-pub(crate) fn key(token: Token) -> Option<Key> {
+fn key(token: Token) -> Option<Key> {
     if token.socket / TIMER != 1 {
         return None;
     }
@@ -208,12 +217,24 @@ pub(crate) struct Beat {
 }
 
 impl Beat {
-    pub(crate) fn new(period: NonZeroU64, now: u64) -> Self {
+    fn new(period: NonZeroU64, now: u64) -> Self {
         Beat { period, tick: now }
     }
 
-    pub(crate) fn period(self) -> NonZeroU64 {
-        self.period
+    /// The beat of an operation that is to be started with this period: the one that it has, if that
+    /// is the same, or else a new one. `None`: there is no such period.
+    pub(crate) fn of(
+        operation: &mut Operation,
+        period: Duration,
+        now: impl FnOnce() -> u64,
+    ) -> Option<Self> {
+        let period = NonZeroU64::new(nanoseconds(period))?;
+        let beat = match *operation.beat() {
+            Some(beat) if beat.period == period => beat,
+            _ => Beat::new(period, now()),
+        };
+        *operation.beat() = Some(beat);
+        Some(beat)
     }
 
     /// When the next tick is.
@@ -227,6 +248,10 @@ impl Beat {
         self.tick += ticks * self.period.get();
         ticks
     }
+}
+
+pub(crate) fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
