@@ -299,8 +299,9 @@ fn sleep(waiter: &Arc<Waiter>, deadline: Option<Instant>) -> Ended {
             Some(deadline) => {
                 let left = deadline.saturating_duration_since(Instant::now());
                 if left.is_zero() {
-                    leave(&mut guard, waiter);
-                    return Ended::TimedOut;
+                    // Said, so that a call that comes now ends nothing any more.
+                    end(&mut guard, waiter, Ended::TimedOut);
+                    continue;
                 }
                 let waited = waiter.wake.wait_timeout(guard, left);
                 waited.unwrap_or_else(PoisonError::into_inner).0

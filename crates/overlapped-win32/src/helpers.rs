@@ -1,4 +1,5 @@
-//! The library's own threads: a pool that runs what is handed to it, and one thread that keeps time.
+//! The library's own threads: a pool that runs what is handed to it, and one thread that keeps
+//! time.
 //!
 //! The pool has a thread for everything that is to run, since the program's callbacks may block for
 //! as long as they like; idle threads are used first, and end after some seconds. Signals of the
@@ -134,9 +135,9 @@ pub(crate) fn at(at: Instant, f: impl FnOnce() + Send + 'static) -> Result<Due, 
     Ok(due)
 }
 
-/// It is not done any more, unless it is being done.
-pub(crate) fn cancel(due: Due) {
-    let job = lock(&CLOCK).due.remove(&due);
+/// What was due, if something was, is not done any more, unless it is being done.
+pub(crate) fn cancel(due: Option<Due>) {
+    let job = due.and_then(|due| lock(&CLOCK).due.remove(&due));
     // Not under the lock: it drops what it holds.
     drop(job);
 }

@@ -1,10 +1,10 @@
 //! Running a thread's routine so that it can be left from any depth.
 //!
-//! `ExitThread` and `_endthreadex` end a thread without unwinding its stack: no destructor runs and no
-//! `catch (...)` sees it, as on Windows. `pthread_exit` would unwind, which ends the process in a `noexcept`
-//! function, or where a `catch (...)` does not pass it on. So [`enter`] keeps the registers that a call
-//! preserves at the bottom of the stack, and [`leave`] puts them back: what `setjmp` and `longjmp` do, which
-//! cannot be called from Rust.
+//! `ExitThread` and `_endthreadex` end a thread without unwinding its stack: no destructor runs and
+//! no `catch (...)` sees it, as on Windows. `pthread_exit` would unwind, which ends the process in
+//! a `noexcept` function, or where a `catch (...)` does not pass it on. So [`enter`] keeps the
+//! registers that a call preserves at the bottom of the stack, and [`leave`] puts them back: what
+//! `setjmp` and `longjmp` do, which cannot be called from Rust.
 
 use std::arch::naked_asm;
 use std::ffi::c_void;
@@ -12,8 +12,8 @@ use std::ffi::c_void;
 /// A thread's routine.
 pub(crate) type Routine = unsafe extern "C-unwind" fn(*mut c_void) -> u32;
 
-/// Calls `routine`, and returns what it returns or what [`leave`] was given. `*bottom` is what `leave`
-/// needs; it is good until this returns.
+/// Calls `routine`, and returns what it returns or what [`leave`] was given. `*bottom` is what
+/// `leave` needs; it is good until this returns.
 #[cfg(target_arch = "x86_64")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn enter(
@@ -66,8 +66,8 @@ pub(crate) unsafe extern "C" fn leave(bottom: *mut c_void, code: u32) -> ! {
     )
 }
 
-/// Calls `routine`, and returns what it returns or what [`leave`] was given. `*bottom` is what `leave`
-/// needs; it is good until this returns.
+/// Calls `routine`, and returns what it returns or what [`leave`] was given. `*bottom` is what
+/// `leave` needs; it is good until this returns.
 #[cfg(target_arch = "aarch64")]
 #[unsafe(naked)]
 pub(crate) unsafe extern "C" fn enter(

@@ -12,9 +12,9 @@ use crate::{handle, text};
 const CP_UTF8: UINT = 65001;
 const IDOK: c_int = 1;
 
-const ENABLE_PROCESSED_INPUT: DWORD = 1;
-const ENABLE_LINE_INPUT: DWORD = 2;
-const ENABLE_ECHO_INPUT: DWORD = 4;
+/// Processed, by lines, with echo: and what that is here.
+const INPUT_MODES: [(DWORD, libc::tcflag_t); 3] =
+    [(1, libc::ISIG), (2, libc::ICANON), (4, libc::ECHO)];
 /// Processed, wrapped, and with escape sequences.
 const OUTPUT_MODE: DWORD = 7;
 
@@ -115,10 +115,10 @@ pub unsafe extern "C" fn GetConsoleMode(console: HANDLE, mode: *mut DWORD) -> BO
         if !console.is_input() {
             return Ok(OUTPUT_MODE);
         }
-        let has = |flag| modes.c_lflag & flag != 0;
-        Ok(u32::from(has(libc::ISIG)) * ENABLE_PROCESSED_INPUT
-            | u32::from(has(libc::ICANON)) * ENABLE_LINE_INPUT
-            | u32::from(has(libc::ECHO)) * ENABLE_ECHO_INPUT)
+        Ok(INPUT_MODES
+            .iter()
+            .filter(|(_, here)| modes.c_lflag & here != 0)
+            .fold(0, |mode, (flag, _)| mode | flag))
     });
     let result = result.map(|value| {
         // SAFETY: where the program wants it.
@@ -134,11 +134,7 @@ pub extern "C" fn SetConsoleMode(console: HANDLE, mode: DWORD) -> BOOL {
     let result = find(console).and_then(|console| {
         let mut modes = console.terminal().ok_or(Error::INVALID_HANDLE)?;
         if console.is_input() {
-            for (flag, here) in [
-                (ENABLE_PROCESSED_INPUT, libc::ISIG),
-                (ENABLE_LINE_INPUT, libc::ICANON),
-                (ENABLE_ECHO_INPUT, libc::ECHO),
-            ] {
+            for (flag, here) in INPUT_MODES {
                 match mode & flag != 0 {
                     true => modes.c_lflag |= here,
                     false => modes.c_lflag &= !here,

@@ -1,10 +1,11 @@
 //! Control handlers: what the user or the system asks of the program.
 //!
-//! Ctrl-C is SIGINT, Ctrl-Break is SIGQUIT, and the end of the console is SIGHUP or SIGTERM. The signals are caught
-//! from the first handler on, unless they were ignored (`nohup`). The signal's handler only writes to a pipe; a
-//! thread of the library's reads that and starts one for each event, as Windows does, since a handler may wait
-//! for the program to end. What no handler takes ends the process by its signal, and so does a close that
-//! was handled: it is the program's last chance.
+//! Ctrl-C is SIGINT, Ctrl-Break is SIGQUIT, and the end of the console is SIGHUP or SIGTERM. The
+//! signals are caught from the first handler on, unless they were ignored (`nohup`). The signal's
+//! handler only writes to a pipe; a thread of the library's reads that and starts one for each
+//! event, as Windows does, since a handler may wait for the program to end. What no handler takes
+//! ends the process by its signal, and so does a close that was handled: it is the program's last
+//! chance.
 
 use std::mem;
 use std::os::fd::RawFd;

@@ -275,7 +275,8 @@ pub unsafe extern "C" fn _aligned_realloc(
 ) -> *mut c_void {
     let new = _aligned_malloc(size, alignment);
     if !aligned.is_null() && !new.is_null() {
-        // SAFETY: it came from `_aligned_malloc`, so the note is before it; the new one is other memory.
+        // SAFETY: it came from `_aligned_malloc`, so the note is before it; the new one is other
+        // memory.
         unsafe {
             let before = (*aligned.cast::<Aligned>().sub(1)).size;
             new.cast::<u8>()
@@ -286,8 +287,8 @@ pub unsafe extern "C" fn _aligned_realloc(
     new
 }
 
-/// Whether what is allocated from now on has to lie below 4 GiB, for programs that keep pointers in a
-/// `DWORD`. The compiler wrapper's `--lp32` calls it before `main`.
+/// Whether what is allocated from now on has to lie below 4 GiB, for programs that keep pointers in
+/// a `DWORD`. The compiler wrapper's `--lp32` calls it before `main`.
 #[unsafe(no_mangle)]
 pub extern "C" fn overlapped_lp32(on: c_int) {
     memory::set_low(on != 0);

@@ -1,4 +1,5 @@
-//! The `Interlocked` functions, for programs that take their address; the headers use the compiler's.
+//! The `Interlocked` functions, for programs that take their address; the headers use the
+//! compiler's.
 
 use std::ffi::c_void;
 use std::sync::atomic::{AtomicI16, AtomicI32, AtomicI64, AtomicPtr, Ordering::SeqCst};

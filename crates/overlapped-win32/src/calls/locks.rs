@@ -3,13 +3,15 @@
 //! They live in the program's memory; what zeros mean, and how their words are used, is in
 //! [`locks`](crate::locks).
 //!
-//! A critical section's `LockCount` is the word of an exclusive lock; the owner's number and how often it
-//! entered are where Windows has them. One that is all zeros is free, so also one that was not initialised.
+//! A critical section's `LockCount` is the word of an exclusive lock; the owner's number and how
+//! often it entered are where Windows has them. One that is all zeros is free, so also one that was
+//! not initialised.
 //!
-//! What `InitOnce` guards has its state in the two lowest bits, and the program's context above them:
+//! What guards a one-time initialisation has its state in the two lowest bits, and the program's
+//! context above them:
 //!
 //! ```text
-//! 0 not begun    1 somebody does it, others wait    2 done, with the context    3 any number try it
+//! 0 not begun   1 somebody does it, others wait   2 done, with the context   3 any number try it
 //! ```
 
 use std::ffi::c_void;
@@ -80,7 +82,8 @@ pub unsafe extern "C" fn InitializeCriticalSectionAndSpinCount(
     unsafe { InitializeCriticalSectionEx(section, spins, 0) }
 }
 
-/// Initialises a critical section. How long it spins is this library's to decide; the count is kept.
+/// Initialises a critical section. How long it spins is this library's to decide; the count is
+/// kept.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn InitializeCriticalSectionEx(
     section: *mut CRITICAL_SECTION,
@@ -405,7 +408,8 @@ pub unsafe extern "C" fn InitOnceComplete(
         true => FRESH,
         false => context as usize | DONE,
     };
-    // Of several that try, a failed one says nothing; and the context has to leave room for the state.
+    // Of several that try, a failed one says nothing; and the context has to leave room for the
+    // state.
     if failed && (begun == TRIED || !context.is_null()) || context as usize & STATE != 0 {
         error::set_last(Error::INVALID_PARAMETER);
         return FALSE;
@@ -418,7 +422,8 @@ pub unsafe extern "C" fn InitOnceComplete(
     TRUE
 }
 
-/// Calls `f` once, however many come here; all return after it did. If it fails, the next one tries.
+/// Calls `f` once, however many come here; all return after it did. If it fails, the next one
+/// tries.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn InitOnceExecuteOnce(
     guard: *mut INIT_ONCE,

@@ -1,7 +1,7 @@
 //! Modules: the program itself, and the libraries whose calls are here.
 //!
-//! All libraries are this one; a handle of one is a number. What `GetProcAddress` gives are the functions that
-//! this library exports, under Windows's names.
+//! All libraries are this one; a handle of one is a number. What `GetProcAddress` gives are the
+//! functions that this library exports, under Windows's names.
 
 use std::ffi::{CStr, CString, OsString, c_char, c_void};
 use std::mem::MaybeUninit;

@@ -68,7 +68,7 @@ pub unsafe extern "C" fn VirtualProtect(
 
 /// Keeps pages in memory.
 #[unsafe(no_mangle)]
-pub extern "C" fn VirtualLock(address: *mut c_void, size: usize) -> BOOL {
+pub unsafe extern "C" fn VirtualLock(address: *mut c_void, size: usize) -> BOOL {
     // SAFETY: it changes nothing that can be seen.
     let locked = unsafe { libc::mlock(address, size) } == 0;
     let result = locked.then_some(TRUE).ok_or(Error::WORKING_SET_QUOTA);
@@ -77,7 +77,7 @@ pub extern "C" fn VirtualLock(address: *mut c_void, size: usize) -> BOOL {
 
 /// They need not be there any more.
 #[unsafe(no_mangle)]
-pub extern "C" fn VirtualUnlock(address: *mut c_void, size: usize) -> BOOL {
+pub unsafe extern "C" fn VirtualUnlock(address: *mut c_void, size: usize) -> BOOL {
     // SAFETY: it changes nothing that can be seen.
     let unlocked = unsafe { libc::munlock(address, size) } == 0;
     let result = unlocked.then_some(TRUE).ok_or(Error::NOT_LOCKED);

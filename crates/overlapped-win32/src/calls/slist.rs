@@ -1,8 +1,8 @@
 //! Singly linked lists that many threads push and pop.
 //!
 //! Under a lock that is a word of the header. Without one, a pop would have to read an entry that
-//! somebody may have popped and freed meanwhile; Windows's kernel forgives that, Linux's does not. With
-//! it an entry can come back at any time without being taken for what it was before.
+//! somebody may have popped and freed meanwhile; Windows's kernel forgives that, Linux's does not.
+//! With it an entry can come back at any time without being taken for what it was before.
 
 use std::ptr::null_mut;
 use std::sync::atomic::AtomicU32;

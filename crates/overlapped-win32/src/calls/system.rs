@@ -154,9 +154,9 @@ pub unsafe extern "C" fn GetComputerNameW(buffer: *mut WCHAR, size: *mut DWORD) 
 /// How much memory there is.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn GlobalMemoryStatusEx(status: *mut MEMORYSTATUSEX) -> BOOL {
-    // SAFETY: its first field, if it is there.
     let size = match status.is_null() {
         true => 0,
+        // SAFETY: its first field.
         false => unsafe { (*status).dwLength as usize },
     };
     let mut info = MaybeUninit::<libc::sysinfo>::zeroed();

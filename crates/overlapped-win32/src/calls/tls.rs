@@ -1,7 +1,7 @@
 //! Thread-local storage by number.
 //!
-//! A thread keeps its values with the generation that the slot had then, so that a slot that was freed
-//! and given out again is empty everywhere.
+//! A thread keeps its values with the generation that the slot had then, so that a slot that was
+//! freed and given out again is empty everywhere.
 
 use std::cell::RefCell;
 use std::ffi::c_void;
@@ -41,7 +41,7 @@ impl Slots {
             .allocation
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let is_free = |generation: &AtomicU32| generation.load(SeqCst) % 2 == 0;
+        let is_free = |generation: &AtomicU32| generation.load(SeqCst).is_multiple_of(2);
         let slot = self.generations.iter().position(is_free);
         let slot = slot.ok_or(Error::NO_MORE_ITEMS)?;
         self.generations[slot].fetch_add(1, SeqCst);

@@ -143,7 +143,7 @@ pub extern "C" fn SleepEx(milliseconds: DWORD, alertable: BOOL) -> DWORD {
             std::thread::yield_now();
             Ended::TimedOut
         }
-        (false, ..INFINITE) => {
+        (false, milliseconds) if milliseconds != INFINITE => {
             let time = std::time::Duration::from_millis(milliseconds.into());
             thread::blocking(|| std::thread::sleep(time));
             Ended::TimedOut

@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::Word;
 
-/// Gives back a lock, sleeps until it is woken, and takes the lock again. `false` if the time is up;
-/// may come back for no reason.
+/// Gives back a lock, sleeps until it is woken, and takes the lock again. `false` if the time is
+/// up; may come back for no reason.
 pub(crate) fn sleep(
     word: &impl Word,
     until: Option<Instant>,

@@ -1,16 +1,18 @@
 //! The locks that live in the program's memory: critical sections, SRW locks, condition variables,
 //! one-time initialisation.
 //!
-//! The program gives a few words that begin as zeros, may be copied nowhere and are never destroyed. So
-//! all state is in these words, and who has to wait sleeps on them (a futex). The algorithms are
-//! written over [`Word`], and loom runs them over words of its own (the tests below).
+//! The program gives a few words that begin as zeros, may be copied nowhere and are never
+//! destroyed. So all state is in these words, and who has to wait sleeps on them (a futex). The
+//! algorithms are written over [`Word`], and loom runs them over words of its own (the tests
+//! below).
 //!
-//! - [`exclusive`]: free, held, or held with somebody asleep. Who had to wait takes it as the third,
-//!   because others may be asleep as well; so whoever gives it back knows whom to wake.
-//! - [`shared`]: a count of readers with two marks for who sleeps, and a second word on which writers
-//!   sleep, so that one of them is woken and not all. A writer that waits keeps new readers out.
-//! - [`condition`]: a number that every wake changes. Who waits reads it before it gives back the lock,
-//!   and sleeps only if it has not changed.
+//! - [`exclusive`]: free, held, or held with somebody asleep. Who had to wait takes it as the
+//!   third, because others may be asleep as well; so whoever gives it back knows whom to wake.
+//! - [`shared`]: a count of readers with two marks for who sleeps, and a second word on which
+//!   writers sleep, so that one of them is woken and not all. A writer that waits keeps new readers
+//!   out.
+//! - [`condition`]: a number that every wake changes. Who waits reads it before it gives back the
+//!   lock, and sleeps only if it has not changed.
 
 pub(crate) mod condition;
 pub(crate) mod exclusive;
@@ -113,8 +115,7 @@ fn futex_wait(word: &AtomicU32, expected: u32, left: Option<Duration>) -> bool {
             word.as_ptr(),
             libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
             expected,
-            left.as_ref()
-                .map_or(std::ptr::null(), |left| std::ptr::from_ref(left)),
+            left.as_ref().map_or(std::ptr::null(), std::ptr::from_ref),
         )
     };
     result == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ETIMEDOUT)

@@ -1,7 +1,8 @@
 //! Blocks of heaps.
 //!
-//! Each begins with a header that has its exact size, whose heap it is, and where it came from. A pointer
-//! that has no header before it, or whose block was freed, is refused (as far as one can see that).
+//! Each begins with a header that has its exact size, whose heap it is, and where it came from. A
+//! pointer that has no header before it, or whose block was freed, is refused (as far as one can
+//! see that).
 
 use std::collections::HashSet;
 use std::ptr::null_mut;

@@ -1,7 +1,7 @@
 //! An allocator below 4 GiB.
 //!
-//! Pieces have the sizes of powers of two, and go back to a list of their size; large ones are mapped
-//! each for itself. It is small rather than fast: it is for old programs that need it.
+//! Pieces have the sizes of powers of two, and go back to a list of their size; large ones are
+//! mapped each for itself. It is small rather than fast: it is for old programs that need it.
 
 use std::ptr::null_mut;
 use std::sync::{Mutex, PoisonError};

@@ -1,9 +1,9 @@
 //! Memory that programs allocate: [`blocks`] from heaps, and [`pages`].
 //!
-//! Programs that keep pointers in a `DWORD` work if all that they allocate here lies below 4 GiB: the
-//! switch [`set_low`], which the compiler wrapper's `--lp32` throws before `main`, and which the environment
-//! variable `OVERLAPPED_LP32=1` throws for a program that is compiled already. What comes from the C
-//! library (`malloc`, `new`) is not affected.
+//! Programs that keep pointers in a `DWORD` work if all that they allocate here lies below 4 GiB:
+//! the switch [`set_low`], which the compiler wrapper's `--lp32` throws before `main`, and which
+//! the environment variable `OVERLAPPED_LP32=1` throws for a program that is compiled already. What
+//! comes from the C library (`malloc`, `new`) is not affected.
 
 pub(crate) mod blocks;
 mod low;

@@ -1,7 +1,7 @@
 //! Memory by the page: reserved, committed, protected.
 //!
-//! A region is a mapping without access; committing pages gives it to them. Each page's protection is kept,
-//! because the program is told what it was.
+//! A region is a mapping without access; committing pages gives it to them. Each page's protection
+//! is kept, because the program is told what it was.
 
 use std::collections::BTreeMap;
 use std::ffi::c_void;

@@ -50,7 +50,7 @@ impl QueueTimer {
             None => None,
         };
         drop(setting);
-        before.map(helpers::cancel);
+        helpers::cancel(before);
         Ok(())
     }
 
@@ -64,7 +64,7 @@ impl QueueTimer {
         setting.number += 1;
         let before = setting.due.take();
         drop(setting);
-        before.map(helpers::cancel);
+        helpers::cancel(before);
     }
 
     fn schedule(self: &Arc<Self>, number: u64, at: Instant) -> Result<Due, Error> {

@@ -2,11 +2,12 @@
 //!
 //! The object exists before its thread runs and after it ended, for as long as there are handles. A
 //! thread that this library did not start gets one when it first needs it. The object of a running
-//! thread is held by a thread-specific value, whose destructor is the thread's end: it runs after all
-//! destructors of thread-local variables, so whoever waits for a thread knows that nothing of it is left.
+//! thread is held by a thread-specific value, whose destructor is the thread's end: it runs after
+//! all destructors of thread-local variables, so whoever waits for a thread knows that nothing of
+//! it is left.
 //!
-//! At its end a thread gives up its calls, then does what was registered with [`Thread::at_exit`]; what
-//! it owns is abandoned, and last it is signalled.
+//! At its end a thread gives up its calls, then does what was registered with [`Thread::at_exit`];
+//! what it owns is abandoned, and last it is signalled.
 
 use std::cell::Cell;
 use std::collections::HashMap;
@@ -99,8 +100,13 @@ impl Thread {
         thread
     }
 
-    /// The one of this number, which may have ended.
+    /// The one of this number, which may have ended; of others that were not started here only
+    /// those that used this library as threads.
     pub(crate) fn of(number: u32) -> Option<Arc<Self>> {
+        // It may not have an object yet.
+        if number == ThreadId::current().number() {
+            return Some(Thread::current());
+        }
         threads().get(&number).and_then(Weak::upgrade)
     }
 

@@ -70,7 +70,7 @@ impl Timer {
         self.signal.reset();
         setting.due = Some(self.schedule(setting.number, at)?);
         drop(setting);
-        before.map(helpers::cancel);
+        helpers::cancel(before);
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl Timer {
         setting.routine = None;
         let before = setting.due.take();
         drop(setting);
-        before.map(helpers::cancel);
+        helpers::cancel(before);
     }
 
     fn schedule(self: &Arc<Self>, number: u64, at: Instant) -> Result<Due, Error> {
