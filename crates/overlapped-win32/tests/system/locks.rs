@@ -234,7 +234,7 @@ fn initialisation_in_two_steps() {
             assert_eq!(begin(flags, &mut pending, &mut context), TRUE);
             assert_eq!(pending, TRUE);
             fails(
-                InitOnceComplete(once.get(), flags, 1 as *mut c_void),
+                InitOnceComplete(once.get(), flags, 9 as *mut c_void),
                 ERROR_INVALID_PARAMETER,
             );
             assert_eq!(InitOnceComplete(once.get(), flags, 8 as *mut c_void), TRUE);

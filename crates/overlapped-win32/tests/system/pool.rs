@@ -70,10 +70,8 @@ fn work_items_run_also_when_others_block() {
     shared.first.store(gate, SeqCst);
     for _ in 0..20 {
         // SAFETY: the test waits for all of them.
-        assert_eq!(
-            unsafe { QueueUserWorkItem(Some(item), shared.pointer(), 0) },
-            TRUE
-        );
+        let queued = unsafe { QueueUserWorkItem(Some(item), shared.pointer(), 0) };
+        assert_eq!(queued, TRUE);
     }
     for _ in 0..20 {
         shared.wait();

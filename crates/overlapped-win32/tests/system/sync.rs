@@ -135,10 +135,8 @@ fn a_wait_is_for_64_objects_at_most_each_of_which_can_be_waited_for() {
     assert_eq!(wait(&[], false, 0), WAIT_FAILED);
     assert_eq!(GetLastError(), ERROR_INVALID_PARAMETER);
     // SAFETY: null is refused.
-    assert_eq!(
-        unsafe { WaitForMultipleObjects(1, null(), FALSE, 0) },
-        WAIT_FAILED
-    );
+    let none = unsafe { WaitForMultipleObjects(1, null(), FALSE, 0) };
+    assert_eq!(none, WAIT_FAILED);
     assert_eq!(wait(&[events[0], events[0]], true, 0), WAIT_FAILED);
     assert_eq!(GetLastError(), ERROR_INVALID_PARAMETER);
     assert_eq!(wait(&[events[0], null_mut()], false, 0), WAIT_FAILED);
