@@ -195,7 +195,13 @@ fn a_thread_is_opened_by_its_number() {
     assert_eq!(WaitForSingleObject(again, 0), 0);
     CloseHandle(ended);
     CloseHandle(again);
-    while !OpenThread(0, FALSE, number).is_null() {
+    // The thread itself holds its object a moment longer.
+    loop {
+        let thread = OpenThread(0, FALSE, number);
+        if thread.is_null() {
+            break;
+        }
+        CloseHandle(thread);
         SwitchToThread();
     }
     assert_eq!(GetLastError(), ERROR_INVALID_PARAMETER);
