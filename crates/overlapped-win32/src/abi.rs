@@ -11,6 +11,10 @@
 use std::ffi::c_void;
 use std::mem::{offset_of, size_of};
 
+mod system;
+
+pub use system::*;
+
 pub type BOOL = i32;
 pub type DWORD = u32;
 pub type HANDLE = *mut c_void;

@@ -9,6 +9,10 @@
 //! whose time is up finds under the lock that it was decided or takes itself out. So a signal is
 //! never lost between the two, and never given twice.
 //!
+//! A call that is queued to a thread (an APC) ends an alertable wait in the same way: the thread
+//! leaves with its queue how to end its wait, and whoever queues a call does that here, under the
+//! lock. What the objects allow goes before the calls, and the calls before the end of time.
+//!
 //! One lock is no bottleneck: events and mutexes are what servers start and stop with. The port, and
 //! the locks that live in the program's memory, do not pass through here.
 
@@ -19,6 +23,7 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 use smallvec::SmallVec;
 
+use crate::objects::Thread;
 use crate::thread::{self, ThreadId};
 
 /// What ending a wait for an object does to it.
@@ -53,7 +58,6 @@ struct Waiter {
     thread: ThreadId,
     keys: SmallVec<[usize; 4]>,
     all: bool,
-    alertable: bool,
     /// Under the dispatcher's lock.
     ended: Mutex<Option<Ended>>,
     wake: Condvar,
@@ -102,6 +106,19 @@ impl Signal {
         signals()[self.key].count = 0;
     }
 
+    /// Ends the waits that are there, and is not signalled after them.
+    pub(crate) fn pulse(&self) {
+        let mut signals = signals();
+        signals[self.key].count = 1;
+        serve(&mut signals, self.key);
+        signals[self.key].count = 0;
+    }
+
+    /// Whether a wait of the calling thread would end now.
+    pub(crate) fn is_set(&self) -> bool {
+        signals()[self.key].admits(ThreadId::current())
+    }
+
     /// Adds to a semaphore; its count before, or `None` if that would be too many.
     pub(crate) fn release(&self, more: u32) -> Option<u32> {
         let mut signals = signals();
@@ -129,17 +146,23 @@ impl Signal {
         }
         true
     }
+}
 
-    /// A thread has ended that may own it.
-    pub(crate) fn abandon(&self, thread: ThreadId) {
-        let mut signals = signals();
-        let state = &mut signals[self.key];
-        if state.owner == Some(thread) {
-            state.owner = None;
-            state.count = 0;
-            state.abandoned = true;
-            serve(&mut signals, self.key);
-        }
+/// A thread has ended: what it owns is free, and whoever has it next learns that it was abandoned.
+pub(crate) fn abandon(thread: ThreadId) {
+    let mut signals = signals();
+    // All of them are looked at, so that taking a mutex has no list to keep.
+    let owned: Vec<usize> = signals
+        .iter()
+        .filter(|(_, state)| state.owner == Some(thread))
+        .map(|(key, _)| key)
+        .collect();
+    for key in owned {
+        let state = &mut signals[key];
+        state.owner = None;
+        state.count = 0;
+        state.abandoned = true;
+        serve(&mut signals, key);
     }
 }
 
@@ -219,7 +242,8 @@ fn leave(signals: &mut Slab<State>, waiter: &Arc<Waiter>) {
     }
 }
 
-/// Waits for one of the objects, or for all of them; `None` waits for ever, zero only looks.
+/// Waits for one of the objects, or for all of them; `None` waits for ever, zero only looks. An
+/// alertable wait also ends when calls are queued to the thread; running them is the caller's.
 pub(crate) fn wait(
     objects: &[&Signal],
     all: bool,
@@ -227,10 +251,14 @@ pub(crate) fn wait(
     alertable: bool,
 ) -> Ended {
     let me = ThreadId::current();
+    let alerts = alertable.then(Thread::current);
     let keys: SmallVec<[usize; 4]> = objects.iter().map(|signal| signal.key).collect();
     let mut guard = signals();
     if let Some(ended) = take(&mut guard, &keys, all, me) {
         return ended;
+    }
+    if alerts.as_ref().is_some_and(|me| me.apcs().pending()) {
+        return Ended::Alerted;
     }
     if timeout == Some(Duration::ZERO) {
         return Ended::TimedOut;
@@ -240,36 +268,60 @@ pub(crate) fn wait(
         thread: me,
         keys,
         all,
-        alertable,
         ended: Mutex::new(None),
         wake: Condvar::new(),
     });
     for &key in &waiter.keys {
         guard[key].waiters.push_back(waiter.clone());
     }
-    let _ = waiter.alertable;
-    thread::blocking(move || {
-        loop {
-            if let Some(ended) = *waiter.ended.lock().unwrap_or_else(PoisonError::into_inner) {
-                return ended;
-            }
-            guard = match deadline {
-                None => waiter
-                    .wake
-                    .wait(guard)
-                    .unwrap_or_else(PoisonError::into_inner),
-                Some(deadline) => {
-                    let left = deadline.saturating_duration_since(Instant::now());
-                    if left.is_zero() {
-                        leave(&mut guard, &waiter);
-                        return Ended::TimedOut;
-                    }
-                    let waited = waiter.wake.wait_timeout(guard, left);
-                    waited.unwrap_or_else(PoisonError::into_inner).0
-                }
-            };
+    drop(guard);
+    let armed = alerts.as_ref().map(|me| {
+        let waiter = waiter.clone();
+        me.apcs().wake_with(Arc::new(move || alert(&waiter)))
+    });
+    let ended = thread::blocking(|| sleep(&waiter, deadline));
+    drop(armed);
+    ended
+}
+
+/// Sleeps until the wait was ended, or until its time is up.
+fn sleep(waiter: &Arc<Waiter>, deadline: Option<Instant>) -> Ended {
+    let mut guard = signals();
+    loop {
+        if let Some(ended) = waiter.ended() {
+            return ended;
         }
-    })
+        guard = match deadline {
+            None => waiter
+                .wake
+                .wait(guard)
+                .unwrap_or_else(PoisonError::into_inner),
+            Some(deadline) => {
+                let left = deadline.saturating_duration_since(Instant::now());
+                if left.is_zero() {
+                    // Said, so that a call that comes now ends nothing any more.
+                    end(&mut guard, waiter, Ended::TimedOut);
+                    continue;
+                }
+                let waited = waiter.wake.wait_timeout(guard, left);
+                waited.unwrap_or_else(PoisonError::into_inner).0
+            }
+        };
+    }
+}
+
+/// A call was queued to the thread.
+fn alert(waiter: &Arc<Waiter>) {
+    let mut signals = signals();
+    if waiter.ended().is_none() {
+        end(&mut signals, waiter, Ended::Alerted);
+    }
+}
+
+impl Waiter {
+    fn ended(&self) -> Option<Ended> {
+        *self.ended.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[cfg(test)]
@@ -326,7 +378,7 @@ mod tests {
             while signals()[mutex.key].waiters.is_empty() {
                 std::thread::yield_now();
             }
-            mutex.abandon(me);
+            abandon(me);
             assert_eq!(other.join().unwrap(), Ended::Abandoned(0));
         });
     }

@@ -15,7 +15,7 @@
 //! using it at that moment keeps its memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::abi::HANDLE;
 use crate::error::Error;
@@ -56,6 +56,17 @@ pub(crate) struct Named {
     object: Object,
 }
 
+impl Named {
+    pub(crate) fn object(&self) -> &Object {
+        &self.object
+    }
+
+    /// Whether it is still named by a handle.
+    pub(crate) fn is_open(&self) -> bool {
+        self.handles.load(SeqCst) > 0
+    }
+}
+
 /// Gives an object its first handle.
 pub(crate) fn open(object: impl Into<Object>) -> Result<HANDLE, Error> {
     insert(Arc::new(Named {
@@ -64,8 +75,32 @@ pub(crate) fn open(object: impl Into<Object>) -> Result<HANDLE, Error> {
     }))
 }
 
-/// Another handle for what `handle` names.
+/// The same, with what a name keeps of the object.
+pub(crate) fn open_kept(object: Object) -> Result<(HANDLE, Weak<Named>), Error> {
+    let named = Arc::new(Named {
+        handles: AtomicUsize::new(0),
+        object,
+    });
+    let kept = Arc::downgrade(&named);
+    Ok((insert(named)?, kept))
+}
+
+/// Another handle for an object that still has one.
+pub(crate) fn reopen(named: &Arc<Named>) -> Result<HANDLE, Error> {
+    let more = |handles: usize| (handles > 0).then_some(handles + 1);
+    let result = match named.handles.fetch_update(SeqCst, SeqCst, more) {
+        Ok(_) => insert(named.clone()),
+        Err(_) => return Err(Error::INVALID_HANDLE),
+    };
+    gone(named.clone());
+    result
+}
+
+/// Another handle for what `handle` names; of a pseudo handle, one that every thread can use.
 pub(crate) fn duplicate(handle: HANDLE) -> Result<HANDLE, Error> {
+    if let Some(object) = Object::pseudo(handle) {
+        return open(object);
+    }
     let entry = entry(handle)?;
     let named = entry.named.clone().expect("an entry that is found is used");
     // Within the entry's lock, so that the last handle is not closed meanwhile.
@@ -77,7 +112,12 @@ pub(crate) fn duplicate(handle: HANDLE) -> Result<HANDLE, Error> {
 }
 
 /// Closes a handle, and with an object's last one the object.
+///
+/// Closing a pseudo handle does nothing, and succeeds.
 pub(crate) fn close(handle: HANDLE) -> Result<(), Error> {
+    if Object::pseudo(handle).is_some() {
+        return Ok(());
+    }
     let mut entry = entry(handle)?;
     let named = entry.named.take().expect("an entry that is found is used");
     entry.generation = (entry.generation + 1) % GENERATIONS;
@@ -90,6 +130,9 @@ pub(crate) fn close(handle: HANDLE) -> Result<(), Error> {
 
 /// What a handle names.
 pub(crate) fn find(handle: HANDLE) -> Result<Object, Error> {
+    if let Some(object) = Object::pseudo(handle) {
+        return Ok(object);
+    }
     let entry = entry(handle)?;
     let named = entry
         .named
@@ -193,8 +236,7 @@ mod tests {
             1,
             4 * (MOST - 1),
             1 << 31,
-            usize::MAX,
-            usize::MAX - 1,
+            usize::MAX - 2,
             0xdead_beef_0000,
         ] {
             assert!(find(wrong as HANDLE).is_err(), "{wrong:x}");

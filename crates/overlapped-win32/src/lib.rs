@@ -8,8 +8,16 @@
 //! calls/     one exported function each: checks its arguments, finds the object, sets the last error
 //! objects/   what handles name: ports, file objects (sockets and files), events, threads, ...
 //! handle     the table between the two: stale and foreign handles are refused, never followed
+//! names      what objects are called
 //! dispatcher who waits for which object, decided under one lock
+//! locks      critical sections, SRW locks, condition variables: futexes in the program's memory
 //! thread     what each thread has: last error, APCs, the port that it is bound to
+//! apc        calls that are queued to a thread and run in its alertable waits
+//! leave      how a thread ends from any depth
+//! helpers    the library's own threads
+//! memory     heaps, and memory by the page
+//! text       strings of either width
+//! messages   what errors are called
 //! error      the last error, and from statuses and errnos to the numbers that programs test
 //! abi        types and structures in Windows's layout
 //! ```
@@ -23,9 +31,18 @@
 #![cfg(target_os = "linux")]
 
 pub mod abi;
+mod apc;
 pub mod calls;
 mod dispatcher;
 mod error;
 mod handle;
+mod helpers;
+mod leave;
+mod locks;
+mod memory;
+mod messages;
+mod names;
 mod objects;
+mod text;
 mod thread;
+mod time;

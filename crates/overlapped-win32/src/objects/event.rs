@@ -31,6 +31,11 @@ impl Event {
     pub(crate) fn reset(&self) {
         self.signal.reset();
     }
+
+    /// Ends the waits that are there now.
+    pub(crate) fn pulse(&self) {
+        self.signal.pulse();
+    }
 }
 
 impl From<Event> for Object {

@@ -1,32 +1,87 @@
 //! What handles name.
 
+mod callbacks;
+mod console;
 mod event;
+mod mutex;
+mod process;
+mod queue_timer;
+mod registration;
+mod semaphore;
+mod thread;
+mod timer;
 
 use std::sync::Arc;
 
+use crate::abi::HANDLE;
 use crate::dispatcher::Signal;
 use crate::error::Error;
 
+pub(crate) use callbacks::{Callbacks, Then};
+pub(crate) use console::{Console, flush_stdout};
 pub(crate) use event::Event;
+pub(crate) use mutex::Mutex;
+pub(crate) use process::Process;
+pub(crate) use queue_timer::{QueueTimer, TimerQueue};
+pub(crate) use registration::{Call, Registration};
+pub(crate) use semaphore::Semaphore;
+pub(crate) use thread::{Thread, exit as exit_thread};
+pub(crate) use timer::{Routine as TimerRoutine, Timer};
 
 /// An object, of one kind or another. Cloning gives another reference to it.
 #[derive(Clone)]
 pub(crate) enum Object {
+    Console(Arc<Console>),
     Event(Arc<Event>),
+    Mutex(Arc<Mutex>),
+    Process(Arc<Process>),
+    QueueTimer(Arc<QueueTimer>),
+    Registration(Arc<Registration>),
+    Semaphore(Arc<Semaphore>),
+    Thread(Arc<Thread>),
+    Timer(Arc<Timer>),
+    TimerQueue(Arc<TimerQueue>),
 }
 
 impl Object {
+    /// What a pseudo handle means to the calling thread.
+    pub(crate) fn pseudo(handle: HANDLE) -> Option<Object> {
+        match handle as isize {
+            -1 => Some(Object::Process(Process::current())),
+            -2 => Some(Object::Thread(Thread::current())),
+            _ => None,
+        }
+    }
+
     /// Its last handle was closed. Whoever uses it now keeps its memory.
     pub(crate) fn last_handle_closed(&self) {
         match self {
-            Object::Event(_) => {}
+            Object::QueueTimer(timer) => timer.end(),
+            Object::Registration(registration) => registration.end(),
+            Object::Timer(timer) => timer.cancel(),
+            Object::Console(_)
+            | Object::Event(_)
+            | Object::Mutex(_)
+            | Object::Process(_)
+            | Object::Semaphore(_)
+            | Object::Thread(_)
+            | Object::TimerQueue(_) => {}
         }
     }
 
     /// What a wait for it waits for.
     pub(crate) fn signal(&self) -> Result<&Signal, Error> {
         match self {
+            Object::Console(_)
+            | Object::QueueTimer(_)
+            | Object::Registration(_)
+            | Object::TimerQueue(_) => Err(Error::INVALID_HANDLE),
             Object::Event(event) => Ok(event.signal()),
+            Object::Mutex(mutex) => Ok(mutex.signal()),
+            Object::Process(process) => Ok(process.signal()),
+            Object::Semaphore(semaphore) => Ok(semaphore.signal()),
+            Object::Thread(thread) => Ok(thread.signal()),
+            Object::Timer(timer) => Ok(timer.signal()),
         }
     }
 
@@ -34,6 +89,15 @@ impl Object {
     pub(crate) fn event(&self) -> Result<&Arc<Event>, Error> {
         match self {
             Object::Event(event) => Ok(event),
+            _ => Err(Error::INVALID_HANDLE),
+        }
+    }
+
+    /// The thread, if it is one.
+    pub(crate) fn thread(&self) -> Result<&Arc<Thread>, Error> {
+        match self {
+            Object::Thread(thread) => Ok(thread),
+            _ => Err(Error::INVALID_HANDLE),
         }
     }
 }
