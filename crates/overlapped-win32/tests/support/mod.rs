@@ -77,7 +77,13 @@ impl Mingw {
     pub fn run(&self, program: &Path) -> Command {
         let mut command = match env::var_os("CARGO_TARGET_X86_64_PC_WINDOWS_GNU_RUNNER") {
             Some(runner) => Command::new(runner),
-            None => Command::new("wine"),
+            None => {
+                let mut command = Command::new("wine");
+                if env::var_os("WINEPREFIX").is_none() {
+                    command.env("WINEPREFIX", concat!(env!("CARGO_TARGET_TMPDIR"), "/wine"));
+                }
+                command
+            }
         };
         command.arg(program);
         command.env("WINEDEBUG", "-all").env_remove("DISPLAY");
