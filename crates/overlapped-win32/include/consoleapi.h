@@ -34,6 +34,7 @@ BOOL FreeConsole(VOID);
 BOOL GetConsoleMode(HANDLE console, LPDWORD mode);
 BOOL SetConsoleMode(HANDLE console, DWORD mode);
 UINT GetConsoleCP(VOID);
+HWND GetConsoleWindow(VOID);
 UINT GetConsoleOutputCP(VOID);
 BOOL SetConsoleCP(UINT page);
 BOOL SetConsoleOutputCP(UINT page);

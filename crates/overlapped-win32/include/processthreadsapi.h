@@ -59,6 +59,9 @@ BOOL TerminateProcess(HANDLE process, UINT code);
 BOOL GetExitCodeProcess(HANDLE process, LPDWORD code);
 HANDLE OpenProcess(DWORD access, BOOL inherit, DWORD id);
 BOOL SetPriorityClass(HANDLE process, DWORD priority);
+DWORD GetPriorityClass(HANDLE process);
+DWORD GetProcessId(HANDLE process);
+BOOL SetThreadPriorityBoost(HANDLE thread, BOOL off);
 BOOL GetProcessTimes(HANDLE process, LPFILETIME created, LPFILETIME exited, LPFILETIME kernel, LPFILETIME user);
 BOOL GetProcessAffinityMask(HANDLE process, DWORD_PTR *mask, DWORD_PTR *system);
 OVERLAPPED_END

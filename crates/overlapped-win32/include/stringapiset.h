@@ -17,6 +17,7 @@ int MultiByteToWideChar(UINT page, DWORD flags, LPCCH from, int from_length, LPW
 int WideCharToMultiByte(UINT page, DWORD flags, LPCWCH from, int from_length, LPSTR to, int to_length, LPCCH other,
                         LPBOOL used_other);
 UINT GetACP(VOID);
+UINT GetOEMCP(VOID);
 OVERLAPPED_END
 
 #endif

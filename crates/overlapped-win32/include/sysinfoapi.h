@@ -47,6 +47,7 @@ VOID GetLocalTime(LPSYSTEMTIME time);
 VOID GetSystemTimeAsFileTime(LPFILETIME time);
 VOID GetSystemTimePreciseAsFileTime(LPFILETIME time);
 BOOL GetComputerNameA(LPSTR name, LPDWORD length);
+BOOL GetComputerNameW(LPWSTR name, LPDWORD length);
 UINT GetSystemDirectoryA(LPSTR path, UINT length);
 UINT GetWindowsDirectoryA(LPSTR path, UINT length);
 OVERLAPPED_END

@@ -89,6 +89,10 @@ SIZE_T GlobalSize(HGLOBAL memory);
 HLOCAL LocalAlloc(UINT flags, SIZE_T length);
 HLOCAL LocalReAlloc(HLOCAL memory, SIZE_T length, UINT flags);
 HLOCAL LocalFree(HLOCAL memory);
+LPVOID LocalLock(HLOCAL memory);
+BOOL LocalUnlock(HLOCAL memory);
+SIZE_T LocalSize(HLOCAL memory);
+HGLOBAL GlobalHandle(LPCVOID memory);
 
 DWORD FormatMessageA(DWORD flags, LPCVOID source, DWORD id, DWORD language, LPSTR to, DWORD length,
                      va_list *arguments);
@@ -105,6 +109,10 @@ BOOL UnregisterWaitEx(HANDLE wait, HANDLE completion);
 BOOL CreateTimerQueueTimer(PHANDLE timer, HANDLE queue, WAITORTIMERCALLBACK callback, PVOID parameter, DWORD due,
                            DWORD period, ULONG flags);
 BOOL DeleteTimerQueueTimer(HANDLE queue, HANDLE timer, HANDLE completion);
+BOOL ChangeTimerQueueTimer(HANDLE queue, HANDLE timer, ULONG due, ULONG period);
+HANDLE CreateTimerQueue(VOID);
+BOOL DeleteTimerQueue(HANDLE queue);
+BOOL DeleteTimerQueueEx(HANDLE queue, HANDLE completion);
 
 BOOL CopyFileA(LPCSTR from, LPCSTR to, BOOL fail_if_exists);
 BOOL MoveFileA(LPCSTR from, LPCSTR to);
@@ -113,6 +121,7 @@ DWORD GetCurrentDirectoryA(DWORD length, LPSTR path);
 BOOL SetCurrentDirectoryA(LPCSTR path);
 DWORD GetEnvironmentVariableA(LPCSTR name, LPSTR value, DWORD length);
 BOOL SetEnvironmentVariableA(LPCSTR name, LPCSTR value);
+DWORD GetEnvironmentVariableW(LPCWSTR name, LPWSTR value, DWORD length);
 LPSTR GetCommandLineA(VOID);
 BOOL GetUserNameA(LPSTR name, LPDWORD length);
 
@@ -123,6 +132,11 @@ LPSTR lstrcpynA(LPSTR to, LPCSTR from, int length);
 LPSTR lstrcatA(LPSTR to, LPCSTR from);
 int lstrcmpA(LPCSTR one, LPCSTR other);
 int lstrcmpiA(LPCSTR one, LPCSTR other);
+LPWSTR lstrcpyW(LPWSTR to, LPCWSTR from);
+LPWSTR lstrcpynW(LPWSTR to, LPCWSTR from, int length);
+LPWSTR lstrcatW(LPWSTR to, LPCWSTR from);
+int lstrcmpW(LPCWSTR one, LPCWSTR other);
+int lstrcmpiW(LPCWSTR one, LPCWSTR other);
 OVERLAPPED_END
 
 #endif

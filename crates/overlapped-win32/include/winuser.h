@@ -15,6 +15,11 @@
 
 OVERLAPPED_BEGIN
 SHORT GetAsyncKeyState(int key);
+SHORT GetKeyState(int key);
+int MessageBoxA(HWND window, LPCSTR text, LPCSTR title, UINT type);
+int MessageBoxW(HWND window, LPCWSTR text, LPCWSTR title, UINT type);
+LPSTR CharLowerA(LPSTR text);
+LPSTR CharUpperA(LPSTR text);
 OVERLAPPED_END
 
 OVERLAPPED_INLINE int wvsprintfA(LPSTR to, LPCSTR format, va_list arguments)

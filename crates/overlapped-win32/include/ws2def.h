@@ -175,5 +175,15 @@ typedef struct addrinfo {
     struct sockaddr *ai_addr;
     struct addrinfo *ai_next;
 } ADDRINFOA, *PADDRINFOA, ADDRINFO, *LPADDRINFO, ADDRINFOT;
+typedef struct addrinfoW {
+    int ai_flags;
+    int ai_family;
+    int ai_socktype;
+    int ai_protocol;
+    size_t ai_addrlen;
+    PWSTR ai_canonname;
+    struct sockaddr *ai_addr;
+    struct addrinfoW *ai_next;
+} ADDRINFOW, *PADDRINFOW;
 
 #endif

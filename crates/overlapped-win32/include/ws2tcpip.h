@@ -27,6 +27,10 @@ const char *inet_ntop(int family, const void *address, char *text, size_t length
 int inet_pton(int family, const char *text, void *address) OVERLAPPED_LIBC_NAME(inet_pton);
 LPCWSTR InetNtopW(INT family, const VOID *address, LPWSTR text, size_t length);
 INT InetPtonW(INT family, LPCWSTR text, PVOID address);
+INT GetAddrInfoW(PCWSTR node, PCWSTR service, const ADDRINFOW *hints, PADDRINFOW *result);
+VOID FreeAddrInfoW(PADDRINFOW info);
+INT GetNameInfoW(const SOCKADDR *address, socklen_t length, PWCHAR node, DWORD node_length, PWCHAR service,
+                 DWORD service_length, INT flags);
 OVERLAPPED_END
 #define InetNtopA inet_ntop
 #define InetPtonA inet_pton

@@ -53,15 +53,11 @@ OVERLAPPED_INLINE int strnicmp(const char *a, const char *b, size_t n) { return 
 #define _CRT_UNUSED(x) ((void)(x))
 #define _CRTIMP
 
-/* Memory with an alignment. */
-OVERLAPPED_INLINE void *_aligned_malloc(size_t length, size_t alignment)
-{
-    void *memory = NULL;
-    if (alignment < sizeof(void *))
-        alignment = sizeof(void *);
-    return posix_memalign(&memory, alignment, length) ? NULL : memory;
-}
-OVERLAPPED_INLINE void _aligned_free(void *memory) { free(memory); }
+OVERLAPPED_BEGIN
+void *_aligned_malloc(size_t length, size_t alignment);
+void *_aligned_realloc(void *memory, size_t length, size_t alignment);
+void _aligned_free(void *memory);
+OVERLAPPED_END
 
 OVERLAPPED_INLINE char *_strlwr(char *text)
 {

@@ -18,6 +18,22 @@
 #define GetModuleHandle GetModuleHandleW
 #define LoadLibrary LoadLibraryW
 #define lstrlen lstrlenW
+#define CreateEventEx CreateEventExW
+#define CreateMutexEx CreateMutexExW
+#define CreateSemaphoreEx CreateSemaphoreExW
+#define OpenEvent OpenEventW
+#define OpenMutex OpenMutexW
+#define OpenSemaphore OpenSemaphoreW
+#define GetComputerName GetComputerNameW
+#define GetModuleFileName GetModuleFileNameW
+#define GetEnvironmentVariable GetEnvironmentVariableW
+#define LoadLibraryEx LoadLibraryExW
+#define MessageBox MessageBoxW
+#define lstrcpy lstrcpyW
+#define lstrcpyn lstrcpynW
+#define lstrcat lstrcatW
+#define lstrcmp lstrcmpW
+#define lstrcmpi lstrcmpiW
 #else
 #define CreateFile CreateFileA
 #define CreateEvent CreateEventA
@@ -33,12 +49,25 @@
 #define GetModuleHandle GetModuleHandleA
 #define LoadLibrary LoadLibraryA
 #define lstrlen lstrlenA
+#define CreateEventEx CreateEventExA
+#define CreateMutexEx CreateMutexExA
+#define CreateSemaphoreEx CreateSemaphoreExA
+#define OpenEvent OpenEventA
+#define OpenMutex OpenMutexA
+#define OpenSemaphore OpenSemaphoreA
+#define GetComputerName GetComputerNameA
+#define GetModuleFileName GetModuleFileNameA
+#define GetEnvironmentVariable GetEnvironmentVariableA
+#define LoadLibraryEx LoadLibraryExA
+#define MessageBox MessageBoxA
+#define lstrcpy lstrcpyA
+#define lstrcpyn lstrcpynA
+#define lstrcat lstrcatA
+#define lstrcmp lstrcmpA
+#define lstrcmpi lstrcmpiA
 #endif
 
 /* Of these there is only the one. */
-#define CreateEventEx CreateEventExA
-#define OpenEvent OpenEventA
-#define OpenMutex OpenMutexA
 #define GetFileAttributesEx GetFileAttributesExA
 #define CreateDirectory CreateDirectoryA
 #define RemoveDirectory RemoveDirectoryA
@@ -49,27 +78,22 @@
 #define GetFullPathName GetFullPathNameA
 #define CreateFileMapping CreateFileMappingA
 #define GetVersionEx GetVersionExA
-#define GetComputerName GetComputerNameA
 #define GetSystemDirectory GetSystemDirectoryA
 #define GetWindowsDirectory GetWindowsDirectoryA
 #define ReadConsole ReadConsoleA
-#define GetModuleFileName GetModuleFileNameA
 #define CopyFile CopyFileA
 #define MoveFile MoveFileA
 #define MoveFileEx MoveFileExA
 #define GetCurrentDirectory GetCurrentDirectoryA
 #define SetCurrentDirectory SetCurrentDirectoryA
-#define GetEnvironmentVariable GetEnvironmentVariableA
 #define SetEnvironmentVariable SetEnvironmentVariableA
 #define GetCommandLine GetCommandLineA
 #define GetUserName GetUserNameA
-#define lstrcpy lstrcpyA
-#define lstrcpyn lstrcpynA
-#define lstrcat lstrcatA
-#define lstrcmp lstrcmpA
-#define lstrcmpi lstrcmpiA
 #define wsprintf wsprintfA
 #define wvsprintf wvsprintfA
 #define CreateNamedPipe CreateNamedPipeA
+#define CharLower CharLowerA
+#define CharUpper CharUpperA
+#define CreateWaitableTimerEx CreateWaitableTimerExW
 
 #endif
