@@ -1,7 +1,7 @@
 //! How the shared library is linked.
 //!
-//! Its name has a version in it: what programs were linked to keeps its interface. And it binds its own calls to
-//! itself, since programs have variables that are called `ConnectEx`.
+//! Its name has a version in it: what programs were linked to keeps its interface. And it binds its
+//! own calls to itself, since programs have variables that are called `ConnectEx`.
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

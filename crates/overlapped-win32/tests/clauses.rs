@@ -1,7 +1,7 @@
 //! The clauses of chapters 1 to 6 as C programs over the C interface: here, and under Wine.
 //!
-//! Each program prints a line for each clause. All hold here, but what `DEVIATES` lists; under Wine those that
-//! `WINE_DEVIATES` lists may fail.
+//! Each program prints a line for each clause. All hold here, but what `DEVIATES` lists; under Wine
+//! those that `WINE_DEVIATES` lists may fail.
 #![cfg(target_os = "linux")]
 
 mod support;

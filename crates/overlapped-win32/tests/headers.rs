@@ -1,5 +1,5 @@
-//! The headers compile in C11, C++17 and C++20, by GCC and Clang, with the standard headers before and after them,
-//! and text is formatted as Microsoft's library does.
+//! The headers compile in C11, C++17 and C++20, by GCC and Clang, with the standard headers before
+//! and after them, and text is formatted as Microsoft's library does.
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -1,6 +1,6 @@
-//! The headers say what Windows's say: sizes, offsets and values, each printed by one program that is
-//! compiled with mingw's headers and with these. Every constant that the headers here define is compared, and every
-//! structure of `layout/structures.txt`.
+//! The headers say what Windows's say: sizes, offsets and values, each printed by one program that
+//! is compiled with mingw's headers and with these. Every constant that the headers here define is
+//! compared, and every structure of `layout/structures.txt`.
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -1,5 +1,5 @@
-//! Programs in the style of those that there are for Windows, unmodified: compiled with mingw and run under Wine,
-//! compiled by the wrapper and run here. What their clients see is the same.
+//! Programs in the style of those that there are for Windows, unmodified: compiled with mingw and
+//! run under Wine, compiled by the wrapper and run here. What their clients see is the same.
 #![cfg(target_os = "linux")]
 
 mod support;
@@ -266,8 +266,8 @@ fn files_are_copied() {
     assert_eq!(ours.0, "copied 1000003 of 1000003 bytes\n");
 }
 
-/// As printed, with pointers in DWORDs: `--lp32`. It listens on 4567 whatever one says, and writes to standard output,
-/// which comes in pieces of 4096 bytes.
+/// As printed, with pointers in DWORDs: `--lp32`. It listens on 4567 whatever one says, and writes
+/// to standard output, which comes in pieces of 4096 bytes.
 #[test]
 fn the_tutorials_server_runs_as_printed() {
     let here = directory("tutorial");

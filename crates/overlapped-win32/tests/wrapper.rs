@@ -1,4 +1,5 @@
-//! The compiler wrapper: what it takes that GCC does not, and what it says of what is not supported.
+//! The compiler wrapper: what it takes that GCC does not, and what it says of what is not
+//! supported.
 #![cfg(target_os = "linux")]
 
 mod support;

@@ -182,8 +182,8 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         if let Ok(None) = self.child.try_wait() {
-            // SAFETY: a signal to the group that was made for it, which is not waited for yet. Wine is a child
-            // of what was started.
+            // SAFETY: a signal to the group that was made for it, which is not waited for yet. Wine
+            // is a child of what was started.
             unsafe { libc::kill(-(self.child.id() as i32), libc::SIGKILL) };
         }
         let _ = self.child.wait();

@@ -1,11 +1,11 @@
-//! The compiler for programs that were written for Windows: GCC or Clang, told where the headers and
-//! the library are, and what the sources expect of Microsoft's compiler.
+//! The compiler for programs that were written for Windows: GCC or Clang, told where the headers
+//! and the library are, and what the sources expect of Microsoft's compiler.
 //!
 //! ```text
 //! arguments  which of the command line is a source, which is Microsoft's, which is passed on
 //! place      where the headers and the library are: beside this program, or in cargo's target
 //! sources    what the sources show: includes, `void main`, words that need a header
-//! overlay    a directory with the names that includes have but no file, for as long as the compiler runs
+//! overlay    a directory with names that includes have and no file, while the compiler runs
 //! run        the compiler, and what its messages mean for who ports a program
 //! install    the headers, the library and this program put where others find them
 //! ```

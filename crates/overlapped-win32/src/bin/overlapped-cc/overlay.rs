@@ -1,7 +1,7 @@
 //! A directory with the names that includes have and no file has.
 //!
-//! Each is a file that includes the one that is meant, by its whole path: so what that includes is looked
-//! for beside it, and `#pragma once` counts one file.
+//! Each is a file that includes the one that is meant, by its whole path: so what that includes is
+//! looked for beside it, and `#pragma once` counts one file.
 
 use std::collections::BTreeMap;
 use std::fs;

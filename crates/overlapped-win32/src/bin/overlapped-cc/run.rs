@@ -1,7 +1,8 @@
 //! The compiler's command, and its messages.
 //!
-//! What it and the linker say is passed on as it is, but for names that the library does not have: of each
-//! there is one line. Behind the rest stands, where it is known, what to change in the source.
+//! What it and the linker say is passed on as it is, but for names that the library does not have:
+//! of each there is one line. Behind the rest stands, where it is known, what to change in the
+//! source.
 
 use std::collections::BTreeSet;
 use std::env;
@@ -54,8 +55,8 @@ pub fn command(
     Ok(command)
 }
 
-/// A pointer that is put into a DWORD and taken out again has to fit, and what is beside the DWORD has to
-/// be zero: all memory is below 4 GiB, and variables begin as zero.
+/// A pointer that is put into a DWORD and taken out again has to fit, and what is beside the DWORD
+/// has to be zero: all memory is below 4 GiB, and variables begin as zero.
 fn lp32(command: &mut Command, cxx: bool, clang: bool) {
     command.args(["-DOVERLAPPED_LP32=1", "-include", "overlapped/lp32.h"]);
     command.args(["-fno-pie", "-no-pie", "-ftrivial-auto-var-init=zero"]);

@@ -210,7 +210,8 @@ fn without_comments(text: &str) -> String {
                 while let Some(c) = characters.next() {
                     out.push(c);
                     match c {
-                        // In the name of an include it is a slash; elsewhere what follows is no end.
+                        // In the name of an include it is a slash; elsewhere what follows is no
+                        // end.
                         '\\' if characters.peek() == Some(&'"') => out.extend(characters.next()),
                         '"' | '\n' => break,
                         _ => {}
