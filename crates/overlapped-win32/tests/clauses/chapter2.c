@@ -83,6 +83,7 @@ static void pk_5(void)
 static void pk_6(void)
 {
     OVERLAPPED ol[8];
+    PACKET packet;
     int i, seen = 0;
     Open();
     memset(ol, 0, sizeof(ol));
@@ -95,10 +96,11 @@ static void pk_6(void)
     closesocket(Pair.other);
     Pair.other = Overlapped(SOCK_STREAM);
     for (i = 3; i < 8; i++) {
-        PACKET packet = Get(Queue, SOON);
-        CHECK(packet.overlapped != NULL && packet.bytes == 0);
+        packet = Get(Queue, SOON);
+        CHECK(packet.overlapped != NULL && packet.bytes == 0, "packet %d: error %lu", i, packet.error);
     }
-    CHECK(Get(Queue, NOTHING).error == WAIT_TIMEOUT);
+    packet = Get(Queue, NOTHING);
+    CHECK(packet.error == WAIT_TIMEOUT, "error %lu, operation %d", packet.error, (int)(packet.overlapped - ol));
     Close();
 }
 
@@ -252,37 +254,52 @@ static void gx_5(void)
     CloseHandle(port);
 }
 
-static DWORD WINAPI GxThread(LPVOID parameter)
+/* A thread that is not associated yet: the APC first, and no packet is taken. */
+static DWORD WINAPI Unassociated(LPVOID port)
 {
-    HANDLE port = parameter;
     OVERLAPPED_ENTRY entry;
-    ULONG count = 7;
-    /* Not associated yet: the APC first, and no packet is taken. */
+    ULONG count;
     Apcs = 0;
     PostQueuedCompletionStatus(port, 1, 0, NULL);
-    PostQueuedCompletionStatus(port, 2, 0, NULL);
     QueueUserAPC(Apc, GetCurrentThread(), 0);
     CHECK(!GetQueuedCompletionStatusEx(port, &entry, 1, &count, SOON, TRUE) && GetLastError() == WAIT_IO_COMPLETION);
     CHECK(Apcs == 1);
-    CHECK(GetQueuedCompletionStatusEx(port, &entry, 1, &count, SOON, TRUE) && entry.dwNumberOfBytesTransferred == 1);
-    End();
-    Begin("GX-7");
-    /* Associated: packets first. */
-    QueueUserAPC(Apc, GetCurrentThread(), 0);
-    CHECK(GetQueuedCompletionStatusEx(port, &entry, 1, &count, SOON, TRUE) && entry.dwNumberOfBytesTransferred == 2);
-    CHECK(Apcs == 1);
-    CHECK(!GetQueuedCompletionStatusEx(port, &entry, 1, &count, SOON, TRUE) && GetLastError() == WAIT_IO_COMPLETION);
-    CHECK(Apcs == 2);
+    CHECK(Get(port, 0).bytes == 1);
     return 0;
+}
+
+/* One that is: packets first, and the APC when there are none. */
+static DWORD WINAPI Associated(LPVOID port)
+{
+    OVERLAPPED_ENTRY entry;
+    ULONG count;
+    Apcs = 0;
+    Get(port, 0);
+    PostQueuedCompletionStatus(port, 1, 0, NULL);
+    QueueUserAPC(Apc, GetCurrentThread(), 0);
+    CHECK(GetQueuedCompletionStatusEx(port, &entry, 1, &count, SOON, TRUE) && entry.dwNumberOfBytesTransferred == 1);
+    CHECK(Apcs == 0);
+    CHECK(!GetQueuedCompletionStatusEx(port, &entry, 1, &count, SOON, TRUE) && GetLastError() == WAIT_IO_COMPLETION);
+    CHECK(Apcs == 1);
+    return 0;
+}
+
+static void OnThread(LPTHREAD_START_ROUTINE routine)
+{
+    HANDLE port = Port(0), thread = CreateThread(NULL, 0, routine, port, 0, NULL);
+    WaitForSingleObject(thread, INFINITE);
+    CloseHandle(thread);
+    CloseHandle(port);
 }
 
 static void gx_6(void)
 {
-    HANDLE port = Port(0);
-    HANDLE thread = CreateThread(NULL, 0, GxThread, port, 0, NULL);
-    WaitForSingleObject(thread, SOON);
-    CloseHandle(thread);
-    CloseHandle(port);
+    OnThread(Unassociated);
+}
+
+static void gx_7(void)
+{
+    OnThread(Associated);
 }
 
 static void pq_1(void)
@@ -346,6 +363,7 @@ int main(void)
     RUN("GX-4", gx_4);
     RUN("GX-5", gx_5);
     RUN("GX-6", gx_6);
+    RUN("GX-7", gx_7);
     RUN("PQ-1", pq_1);
     RUN("PQ-2", pq_2);
     RUN("PQ-3", pq_3);

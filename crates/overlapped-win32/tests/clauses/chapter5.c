@@ -88,7 +88,7 @@ static void io_5(void)
     send(Pair.other, "0011223344556677", 16, 0);
     for (i = 0; i < 8; i++)
         CHECK(Get(Queue, SOON).bytes == 2);
-    CHECK(memcmp(Buffer, "0011223344556677", 16) == 0);
+    CHECK(memcmp(Buffer, "0011223344556677", 16) == 0, "%.16s", Buffer);
     Close();
 }
 
