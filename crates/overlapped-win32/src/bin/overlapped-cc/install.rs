@@ -45,7 +45,7 @@ pub fn install(words: &[String]) -> Result<ExitCode, String> {
          Name: overlapped-win32\n\
          Description: {}\n\
          Version: {version}\n\
-         Cflags: -D_WIN32=1 -D_WIN64=1 -DWIN32=1 -I${{includedir}} -I${{includedir}}/spellings\n\
+         Cflags: -D_DEFAULT_SOURCE=1 -D_WIN32=1 -D_WIN64=1 -DWIN32=1 -I${{includedir}} -I${{includedir}}/spellings\n\
          Libs: -L${{libdir}} -loverlapped_win32 -pthread\n\
          Libs.private: -lm -ldl\n",
         prefix.display(),

@@ -23,7 +23,8 @@ pub fn command(
     let compiler = compiler(arguments.cxx);
     let clang = compiler.contains("clang");
     let mut command = Command::new(&compiler);
-    for name in ["_WIN32", "_WIN64", "WIN32"] {
+    // The headers use more of libc than C itself has.
+    for name in ["_DEFAULT_SOURCE", "_WIN32", "_WIN64", "WIN32"] {
         command.arg(format!("-D{name}=1"));
     }
     // Microsoft's formats are translated where they are used.
