@@ -17,17 +17,12 @@ const DEVIATES: &[(&str, &str)] = &[];
 /// What Wine 8 does otherwise than Windows, by its own tests' word or the manuals'.
 const WINE_DEVIATES: &[(&str, &str)] = &[
     (
-        "PK-6",
-        "more packets than operations, after receives of one byte each",
-    ),
-    (
         "GX-6",
         "a thread's first wait on a port takes a packet before an APC",
     ),
     ("CC-2", "waits are ended in another order"),
     ("CC-6", "the concurrency value is not looked at"),
     ("IO-4", "a receive without buffers is started"),
-    ("IO-5", "several receives are not filled in their order"),
     ("IO-8", "MSG_WAITALL does not wait for all"),
     ("IO-12", "a send without a connection is called a reset"),
     (

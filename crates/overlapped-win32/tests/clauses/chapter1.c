@@ -25,7 +25,7 @@ static void po_3(void)
     PACKET packet;
     char buffer[8];
     CHECK(port != NULL, "error %lu", GetLastError());
-    CHECK(STARTED(Recv(pair.one, buffer, sizeof(buffer), &ol)));
+    CHECK(Started(Recv(pair.one, buffer, sizeof(buffer), &ol)));
     send(pair.other, "x", 1, 0);
     packet = Get(port, SOON);
     CHECK(packet.ok && packet.key == 5 && packet.overlapped == &ol && packet.bytes == 1);
@@ -65,7 +65,7 @@ static void po_6(void)
     CHECK(CreateIoCompletionPort((HANDLE)pair.one, second, 2, 0) == NULL);
     CHECK(GetLastError() == ERROR_INVALID_PARAMETER, "error %lu", GetLastError());
     CHECK(CreateIoCompletionPort((HANDLE)pair.one, first, 1, 0) == NULL);
-    CHECK(STARTED(Recv(pair.one, buffer, sizeof(buffer), &ol)));
+    CHECK(Started(Recv(pair.one, buffer, sizeof(buffer), &ol)));
     send(pair.other, "x", 1, 0);
     packet = Get(first, SOON);
     CHECK(packet.ok && packet.key == 1);
@@ -100,7 +100,7 @@ static void po_9(void)
     char buffer[8];
     CreateIoCompletionPort((HANDLE)pair.one, port, 9, 0);
     CHECK(DuplicateHandle(self, (HANDLE)pair.one, self, &duplicate, 0, FALSE, DUPLICATE_SAME_ACCESS));
-    CHECK(STARTED(Recv((SOCKET)duplicate, buffer, sizeof(buffer), &ol)));
+    CHECK(Started(Recv((SOCKET)duplicate, buffer, sizeof(buffer), &ol)));
     send(pair.other, "x", 1, 0);
     packet = Get(port, SOON);
     CHECK(packet.ok && packet.key == 9 && packet.overlapped == &ol);
@@ -167,7 +167,7 @@ static void po_12(void)
 static void po_14(void)
 {
     HANDLE port = Port(0);
-    CHECK(WaitForSingleObject(port, 0) == WAIT_TIMEOUT);
+    CHECK(WaitForSingleObject(port, 0) == WAIT_TIMEOUT, "error %lu", GetLastError());
     PostQueuedCompletionStatus(port, 0, 0, NULL);
     CHECK(WaitForSingleObject(port, SOON) == WAIT_OBJECT_0);
     Get(port, SOON);
@@ -182,7 +182,7 @@ static void po_15(void)
     OVERLAPPED ol = {0};
     char buffer[8], more[8];
     CreateIoCompletionPort((HANDLE)pair.one, port, 0, 0);
-    CHECK(STARTED(Recv(pair.one, buffer, sizeof(buffer), &ol)));
+    CHECK(Started(Recv(pair.one, buffer, sizeof(buffer), &ol)));
     CHECK(CloseHandle(port));
     /* The sockets are usable. */
     CHECK(send(pair.other, "abc", 3, 0) == 3);

@@ -61,7 +61,7 @@ static void pk_4(void)
     OVERLAPPED ol = {0};
     PACKET packet;
     Open();
-    CHECK(STARTED(Send(Pair.one, "x", 1, &ol)));
+    CHECK(Started(Send(Pair.one, "x", 1, &ol)));
     packet = Get(Queue, SOON);
     CHECK(packet.ok && packet.overlapped == &ol && packet.bytes == 1);
     CHECK(Get(Queue, NOTHING).error == WAIT_TIMEOUT);
@@ -88,7 +88,7 @@ static void pk_6(void)
     Open();
     memset(ol, 0, sizeof(ol));
     for (i = 0; i < 8; i++)
-        CHECK(STARTED(Recv(Pair.one, Buffer + i, 1, &ol[i])));
+        CHECK(Started(Recv(Pair.one, Buffer + i, 1, &ol[i])));
     send(Pair.other, "abc", 3, 0);
     for (i = 0; i < 3; i++)
         seen += Get(Queue, SOON).ok;
@@ -110,7 +110,7 @@ static void pk_7(void)
     HANDLE event = CreateEventA(NULL, TRUE, FALSE, NULL);
     Open();
     ol.hEvent = (HANDLE)((ULONG_PTR)event | 1);
-    CHECK(STARTED(Recv(Pair.one, Buffer, sizeof(Buffer), &ol)));
+    CHECK(Started(Recv(Pair.one, Buffer, sizeof(Buffer), &ol)));
     send(Pair.other, "x", 1, 0);
     CHECK(WaitForSingleObject(event, SOON) == WAIT_OBJECT_0);
     CHECK(ol.Internal == 0 && ol.InternalHigh == 1);
@@ -125,7 +125,7 @@ static void pk_8(void)
     HANDLE event = CreateEventA(NULL, TRUE, FALSE, NULL);
     Open();
     ol.hEvent = event;
-    CHECK(STARTED(Recv(Pair.one, Buffer, sizeof(Buffer), &ol)));
+    CHECK(Started(Recv(Pair.one, Buffer, sizeof(Buffer), &ol)));
     send(Pair.other, "x", 1, 0);
     CHECK(WaitForSingleObject(event, SOON) == WAIT_OBJECT_0);
     CHECK(Get(Queue, SOON).overlapped == &ol);
@@ -321,7 +321,7 @@ static void pq_2(void)
     PACKET one, two, three;
     Open();
     PostQueuedCompletionStatus(Queue, 1, 0, NULL);
-    CHECK(STARTED(Send(Pair.one, "x", 1, &ol)));
+    CHECK(Started(Send(Pair.one, "x", 1, &ol)));
     one = Get(Queue, SOON);
     two = Get(Queue, SOON);
     PostQueuedCompletionStatus(Queue, 3, 0, NULL);

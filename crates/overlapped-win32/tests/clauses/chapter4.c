@@ -143,7 +143,7 @@ static void ap_1(void)
     /* One that completes at once calls its routine as well. */
     send(pair.other, "de", 2, 0);
     Sleep(NOTHING);
-    CHECK(STARTED(RecvRoutine(pair.one, &ol)));
+    CHECK(Started(RecvRoutine(pair.one, &ol)));
     CHECK(Routines == 1);
     CHECK(SleepEx(SOON, TRUE) == WAIT_IO_COMPLETION && Routines == 2 && RoutineBytes == 2);
     CloseHandle(ol.hEvent);

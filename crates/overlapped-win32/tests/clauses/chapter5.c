@@ -53,7 +53,7 @@ static void io_3(void)
     for (i = 0; i < 3; i++) {
         OVERLAPPED ol = {0};
         PACKET packet;
-        CHECK(STARTED(Recv(Pair.one, Buffer, 1, &ol)));
+        CHECK(Started(Recv(Pair.one, Buffer, 1, &ol)));
         packet = Get(Queue, SOON);
         CHECK(packet.ok && packet.bytes == 0);
     }
@@ -84,7 +84,7 @@ static void io_5(void)
     Open();
     memset(ol, 0, sizeof(ol));
     for (i = 0; i < 8; i++)
-        CHECK(STARTED(Recv(Pair.one, Buffer + 2 * i, 2, &ol[i])));
+        CHECK(Started(Recv(Pair.one, Buffer + 2 * i, 2, &ol[i])));
     send(Pair.other, "0011223344556677", 16, 0);
     for (i = 0; i < 8; i++)
         CHECK(Get(Queue, SOON).bytes == 2);
@@ -119,7 +119,7 @@ static void io_6(void)
     for (i = 0; i < 8; i++)
         memset(Large[i], 'a' + i, sizeof(Large[i]));
     for (i = 0; i < 8; i++)
-        CHECK(STARTED(Send(Pair.one, Large[i], sizeof(Large[i]), &ol[i])));
+        CHECK(Started(Send(Pair.one, Large[i], sizeof(Large[i]), &ol[i])));
     thread = CreateThread(NULL, 0, ReadAll, NULL, 0, NULL);
     for (i = 0; i < 8; i++) {
         PACKET packet = Get(Queue, SOON);
@@ -144,7 +144,8 @@ static void io_8(void)
     send(Pair.other, "abc", 3, 0);
     CHECK(Get(Queue, SOON).bytes == 3);
     memset(&ol, 0, sizeof(ol));
-    CHECK(WSARecv(Pair.one, &wsa, 1, NULL, &flags, &ol, NULL) == SOCKET_ERROR && WSAGetLastError() == WSA_IO_PENDING);
+    CHECK(WSARecv(Pair.one, &wsa, 1, NULL, &flags, &ol, NULL) == SOCKET_ERROR && WSAGetLastError() == WSA_IO_PENDING,
+          "error %d", WSAGetLastError());
     send(Pair.other, "abc", 3, 0);
     CHECK(Get(Queue, NOTHING).error == WAIT_TIMEOUT);
     send(Pair.other, "defgh", 5, 0);
@@ -167,7 +168,7 @@ static void io_9(void)
     CHECK(!packet.ok && packet.error == ERROR_MORE_DATA && packet.bytes == 6, "error %lu, %lu bytes", packet.error, packet.bytes);
     sendto(peer, "abc", 3, 0, (SOCKADDR *)&name, sizeof(name));
     memset(&ol, 0, sizeof(ol));
-    CHECK(STARTED(Recv(s, Buffer, 6, &ol)));
+    CHECK(Started(Recv(s, Buffer, 6, &ol)));
     CHECK(Get(port, SOON).bytes == 3);
     closesocket(s);
     closesocket(peer);

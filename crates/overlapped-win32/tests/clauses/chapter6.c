@@ -105,7 +105,7 @@ static void cx_4(void)
     for (i = 0; i < 200; i++) {
         DWORD seen;
         memset(&ol, 0, sizeof(ol));
-        CHECK(STARTED(Recv(Pair.one, Buffer, 1, &ol)));
+        CHECK(Started(Recv(Pair.one, Buffer, 1, &ol)));
         send(Pair.other, "x", 1, 0);
         CancelIoEx((HANDLE)Pair.one, &ol);
         packet = Get(Queue, SOON);

@@ -148,7 +148,10 @@ static int Send(SOCKET s, const void *buffer, ULONG length, LPOVERLAPPED overlap
     return WSASend(s, &wsa, 1, NULL, 0, overlapped, NULL) == 0 ? 0 : WSAGetLastError();
 }
 
-#define STARTED(result) ((result) == 0 || (result) == WSA_IO_PENDING)
+static BOOL Started(int result)
+{
+    return result == 0 || result == WSA_IO_PENDING;
+}
 
 static void Start(void)
 {
