@@ -33,7 +33,7 @@ fn names_of_any_case_with_backslashes_void_main_and_cpp() {
     fs::create_dir_all(here.join("Net/Inner")).unwrap();
     fs::write(
         here.join("Net/Inner/Deep.H"),
-        "#pragma once\n#include \"BESIDE.h\"\n",
+        "#pragma once\n#include \"BESIDE.h\"\n#include \"../Inner/beside.h\"\n",
     )
     .unwrap();
     fs::write(

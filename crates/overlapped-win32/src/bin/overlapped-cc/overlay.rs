@@ -6,6 +6,10 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// How far up a name may go with `..` and still be within.
+const DEEP: &str = "up/up/up/up";
 
 /// There while the compiler runs, unless there is nothing to put into it.
 pub struct Overlay(Option<PathBuf>);
@@ -15,15 +19,24 @@ impl Overlay {
         if misspelled.is_empty() {
             return Ok(Overlay(None));
         }
-        let path = std::env::temp_dir().join(format!("overlapped-cc-{}", std::process::id()));
-        let overlay = Overlay(Some(path.clone()));
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let name = format!(
+            "overlapped-cc-{}-{:x}",
+            std::process::id(),
+            now.unwrap_or_default().as_nanos()
+        );
+        let root = std::env::temp_dir().join(name);
+        // Not one that somebody else has made.
+        fs::create_dir(&root).map_err(|error| format!("{}: {error}", root.display()))?;
+        let overlay = Overlay(Some(root.join(DEEP)));
         for (name, file) in misspelled {
-            // Names with `..` would leave the directory.
-            if name.split(['/', '\\']).any(|part| part == "..") && !name.contains('\\') {
+            let up = name.split('/').filter(|part| *part == "..").count();
+            if up > DEEP.split('/').count() {
                 continue;
             }
-            let stub = path.join(name);
-            fs::create_dir_all(stub.parent().unwrap_or(&path))
+            let stub = root.join(DEEP).join(name);
+            fs::create_dir_all(root.join(DEEP))
+                .and_then(|()| fs::create_dir_all(stub.parent().unwrap_or(&root)))
                 .and_then(|()| fs::write(&stub, format!("#include \"{}\"\n", file.display())))
                 .map_err(|error| format!("{}: {error}", stub.display()))?;
         }
@@ -37,8 +50,9 @@ impl Overlay {
 
 impl Drop for Overlay {
     fn drop(&mut self) {
-        if let Some(path) = &self.0 {
-            let _ = fs::remove_dir_all(path);
+        let depth = DEEP.split('/').count();
+        if let Some(root) = self.path().and_then(|path| path.ancestors().nth(depth)) {
+            let _ = fs::remove_dir_all(root);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::place::Place;
 pub struct Seen {
     /// Names as included that are no file's, and the file that is meant.
     pub misspelled: BTreeMap<String, PathBuf>,
-    /// The arguments of a `void main`, if there is one: none, or a count and words.
+    /// Whether the `void main` has arguments, if there is one.
     pub void_main: Option<bool>,
     /// A word of the old annotation language is used.
     pub old_sal: bool,
