@@ -26,12 +26,15 @@
 #define OVERLAPPED_STDIO_H
 #include <overlapped/format.h>
 
+/* Under another symbol, since beneath them libc's is called. */
 #ifdef __cplusplus
 #define OVERLAPPED_PRINTF(name, parameters) \
     extern "C" inline int name parameters __asm__("overlapped_ms_" #name); \
     extern "C" inline int name parameters
 #else
-#define OVERLAPPED_PRINTF(name, parameters) OVERLAPPED_INLINE int name parameters
+#define OVERLAPPED_PRINTF(name, parameters) \
+    OVERLAPPED_INLINE int name parameters __asm__("overlapped_ms_" #name); \
+    OVERLAPPED_INLINE int name parameters
 #endif
 OVERLAPPED_PRINTF(vfprintf, (FILE * file, const char *format, va_list arguments))
 {

@@ -92,6 +92,14 @@ fn text_is_formatted_as_microsoft_does() {
     let program = here.join("program");
     compile(&source("format.c"), &program, &[]);
     let ours = text(&succeed(&mut Command::new(&program)).stdout);
+    if has("clang") {
+        let program = here.join("by-clang");
+        let mut command = Command::new(WRAPPER);
+        command.env("OVERLAPPED_CC", "clang").arg("-o").arg(&program);
+        succeed(command.arg(source("format.c")));
+        let theirs = text(&succeed(&mut Command::new(&program)).stdout);
+        assert_eq!(ours, theirs, "by GCC, and by Clang");
+    }
     assert!(
         ours.starts_with("-5 4000000000 ee6b2800    -5|-5    |\n"),
         "{ours}"

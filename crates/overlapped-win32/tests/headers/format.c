@@ -1,5 +1,6 @@
 /* Microsoft's formats, and the functions that do not overrun. Each line is what it prints on Windows as well. */
 #include <windows.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -7,6 +8,19 @@
 #include <sec_api/stdio_s.h>
 #include <sec_api/string_s.h>
 #endif
+
+static void vprint(const char *format, ...)
+{
+    va_list arguments;
+    char text[64];
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    va_start(arguments, format);
+    vfprintf(stdout, format, arguments);
+    va_end(arguments);
+    fprintf(stdout, "%s", text);
+}
 
 int main(void)
 {
@@ -25,5 +39,6 @@ int main(void)
     printf("%d\n", sscanf_s("12 words x", "%d %s %c", &number, word, (unsigned)sizeof(word), &letter, 1u));
     printf("%d %s %c\n", number, word, letter);
     printf("%d %s\n", sprintf_s(text, sizeof(text), "%lu", large), text);
+    vprint("%ld %I64d\n", negative, (__int64)1 << 40);
     return 0;
 }

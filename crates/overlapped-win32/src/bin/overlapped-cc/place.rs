@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+const LIBRARY: &str = "liboverlapped_win32.so";
+
 pub struct Place {
     pub include: PathBuf,
     pub library: PathBuf,
@@ -21,7 +23,7 @@ impl Place {
         };
         let built = Place {
             include: Path::new(env!("CARGO_MANIFEST_DIR")).join("include"),
-            library: beside.to_path_buf(),
+            library: newer(beside.to_path_buf(), beside.join("deps")),
         };
         [installed, built]
             .into_iter()
@@ -37,5 +39,22 @@ impl Place {
     /// Both directories with headers, in the order in which they are searched.
     pub fn includes(&self) -> [PathBuf; 2] {
         [self.include.clone(), self.include.join("spellings")]
+    }
+}
+
+/// Where the library was built last: `cargo build` puts it beside this program, `cargo test` leaves
+/// it among what it built.
+fn newer(one: PathBuf, other: PathBuf) -> PathBuf {
+    let built = |place: &PathBuf| {
+        place
+            .join(LIBRARY)
+            .metadata()
+            .and_then(|file| file.modified())
+            .ok()
+    };
+    if built(&other) > built(&one) {
+        other
+    } else {
+        one
     }
 }
