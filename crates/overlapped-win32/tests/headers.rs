@@ -95,7 +95,10 @@ fn text_is_formatted_as_microsoft_does() {
     if has("clang") {
         let program = here.join("by-clang");
         let mut command = Command::new(WRAPPER);
-        command.env("OVERLAPPED_CC", "clang").arg("-o").arg(&program);
+        command
+            .env("OVERLAPPED_CC", "clang")
+            .arg("-o")
+            .arg(&program);
         succeed(command.arg(source("format.c")));
         let theirs = text(&succeed(&mut Command::new(&program)).stdout);
         assert_eq!(ours, theirs, "by GCC, and by Clang");
