@@ -406,6 +406,10 @@ impl Memory {
 unsafe fn ended(header: NonNull<Header>) {
     // SAFETY: the pointer is `into_core`'s, and the memory is ours for now.
     let memory = unsafe { header.cast::<Memory>().as_mut() };
+    if let Some(more) = &mut memory.more {
+        // The socket that it was for can be used otherwise from now on.
+        more.accepting = None;
+    }
     memory.write_status();
 }
 
