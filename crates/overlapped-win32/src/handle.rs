@@ -14,7 +14,9 @@
 //! closed, which is what ends a port's waits and a socket's operations (CX-6, CX-7, CX-9); whoever is
 //! using it at that moment keeps its memory.
 
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Release, Ordering::SeqCst,
+};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 
 use crate::abi::HANDLE;
@@ -29,8 +31,7 @@ const MOST: usize = 1 << INDEX_BITS;
 const CHUNK: usize = 1024;
 
 /// Entries never move, so that finding one takes no lock but its own.
-static CHUNKS: [OnceLock<Box<[Mutex<Entry>]>>; MOST / CHUNK] =
-    [const { OnceLock::new() }; MOST / CHUNK];
+static CHUNKS: [OnceLock<Box<[Slot]>>; MOST / CHUNK] = [const { OnceLock::new() }; MOST / CHUNK];
 
 static FREE: Mutex<Free> = Mutex::new(Free {
     closed: Vec::new(),
@@ -42,6 +43,15 @@ struct Free {
     closed: Vec<u32>,
     /// From here on entries were never used.
     unused: u32,
+}
+
+/// A place of the table.
+#[derive(Default)]
+struct Slot {
+    /// The handle that is open here, or 0: for those who know what it names and ask whether it is still
+    /// open.
+    open: AtomicU32,
+    entry: Mutex<Entry>,
 }
 
 #[derive(Default)]
@@ -121,8 +131,9 @@ pub(crate) fn close(handle: HANDLE) -> Result<(), Error> {
     let mut entry = entry(handle)?;
     let named = entry.named.take().expect("an entry that is found is used");
     entry.generation = (entry.generation + 1) % GENERATIONS;
-    drop(entry);
     let index = index_of(handle).expect("it was found");
+    at(index).open.store(0, Release);
+    drop(entry);
     lock(&FREE).closed.push(index);
     gone(named);
     Ok(())
@@ -141,6 +152,18 @@ pub(crate) fn find(handle: HANDLE) -> Result<Object, Error> {
     Ok(named.object.clone())
 }
 
+/// Looks at what a handle names, without a reference to it: `f` must be short, and lock nothing that
+/// is held while handles are looked up.
+#[inline]
+pub(crate) fn look<R>(handle: HANDLE, f: impl FnOnce(&Object) -> R) -> Result<R, Error> {
+    let entry = entry(handle)?;
+    let named = entry
+        .named
+        .as_ref()
+        .expect("an entry that is found is used");
+    Ok(f(&named.object))
+}
+
 fn insert(named: Arc<Named>) -> Result<HANDLE, Error> {
     let index = {
         let mut free = lock(&FREE);
@@ -154,9 +177,11 @@ fn insert(named: Arc<Named>) -> Result<HANDLE, Error> {
         }
     };
     named.handles.fetch_add(1, SeqCst);
-    let mut entry = lock(at(index));
+    let slot = at(index);
+    let mut entry = lock(&slot.entry);
     entry.named = Some(named);
     let value = (entry.generation << INDEX_BITS | index) << TAG_BITS;
+    slot.open.store(value, Release);
     Ok(value as usize as HANDLE)
 }
 
@@ -169,11 +194,7 @@ fn gone(named: Arc<Named>) {
 
 /// The entry that a handle names, locked, if it does.
 fn entry(handle: HANDLE) -> Result<MutexGuard<'static, Entry>, Error> {
-    let index = index_of(handle).ok_or(Error::INVALID_HANDLE)?;
-    let chunk = CHUNKS[index as usize / CHUNK]
-        .get()
-        .ok_or(Error::INVALID_HANDLE)?;
-    let entry = lock(&chunk[index as usize % CHUNK]);
+    let entry = lock(&slot(handle).ok_or(Error::INVALID_HANDLE)?.entry);
     let generation = handle as usize as u32 >> (INDEX_BITS + TAG_BITS);
     if entry.named.is_none() || entry.generation != generation {
         return Err(Error::INVALID_HANDLE);
@@ -181,14 +202,27 @@ fn entry(handle: HANDLE) -> Result<MutexGuard<'static, Entry>, Error> {
     Ok(entry)
 }
 
+/// Whether this handle, without a tag, is open.
+#[inline]
+pub(crate) fn is_open(handle: HANDLE) -> bool {
+    slot(handle).is_some_and(|slot| slot.open.load(Acquire) as usize == handle as usize)
+}
+
+/// Where a handle could be.
+fn slot(handle: HANDLE) -> Option<&'static Slot> {
+    let index = index_of(handle)? as usize;
+    let chunk = CHUNKS[index / CHUNK].get()?;
+    Some(&chunk[index % CHUNK])
+}
+
 fn index_of(handle: HANDLE) -> Option<u32> {
     let value = u32::try_from(handle as usize).ok()?;
     (value >> 31 == 0).then_some((value >> TAG_BITS) & (MOST as u32 - 1))
 }
 
-fn at(index: u32) -> &'static Mutex<Entry> {
+fn at(index: u32) -> &'static Slot {
     let chunk = CHUNKS[index as usize / CHUNK]
-        .get_or_init(|| (0..CHUNK).map(|_| Mutex::default()).collect());
+        .get_or_init(|| (0..CHUNK).map(|_| Slot::default()).collect());
     &chunk[index as usize % CHUNK]
 }
 
@@ -208,8 +242,9 @@ mod tests {
     #[test]
     fn a_closed_handle_names_nothing_also_when_its_entry_is_used_again() {
         let one = event();
-        assert!(find(one).is_ok());
+        assert!(find(one).is_ok() && is_open(one));
         close(one).unwrap();
+        assert!(!is_open(one));
         assert_eq!(find(one).err(), Some(Error::INVALID_HANDLE));
         assert_eq!(close(one), Err(Error::INVALID_HANDLE));
         let others: Vec<_> = (0..100).map(|_| event()).collect();

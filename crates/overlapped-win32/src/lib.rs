@@ -12,6 +12,7 @@
 //! dispatcher who waits for which object, decided under one lock
 //! locks      critical sections, SRW locks, condition variables: futexes in the program's memory
 //! thread     what each thread has: last error, APCs, the port that it is bound to
+//! net        Winsock's numbers and structures, and Linux's for them
 //! apc        calls that are queued to a thread and run in its alertable waits
 //! leave      how a thread ends from any depth
 //! helpers    the library's own threads
@@ -42,6 +43,7 @@ mod locks;
 mod memory;
 mod messages;
 mod names;
+pub mod net;
 mod objects;
 mod text;
 mod thread;

@@ -43,5 +43,5 @@ impl ThreadId {
 /// Runs what may block, so that the port that the calling thread is bound to lets another thread
 /// take its place (CC-8).
 pub(crate) fn blocking<R>(f: impl FnOnce() -> R) -> R {
-    f()
+    crate::objects::port::blocking(f)
 }
