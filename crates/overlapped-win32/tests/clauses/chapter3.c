@@ -108,20 +108,22 @@ static void cc_8(void)
 
 static DWORD WINAPI LeaveForAnother(LPVOID parameter)
 {
-    HANDLE *ports = parameter;
-    Get(ports[0], SOON);
-    return Get(ports[1], SOON).bytes;
+    HANDLE *handles = parameter;
+    Get(handles[0], SOON);
+    SetEvent(handles[2]);
+    return Get(handles[1], SOON).bytes;
 }
 
 static void cc_10(void)
 {
-    HANDLE ports[2], thread;
+    /* Two ports and an event. */
+    HANDLE ports[3], thread;
     ports[0] = Port(1);
     ports[1] = Port(1);
+    ports[2] = CreateEventA(NULL, TRUE, FALSE, NULL);
     PostQueuedCompletionStatus(ports[0], 1, 0, NULL);
     thread = CreateThread(NULL, 0, LeaveForAnother, ports, 0, NULL);
-    while (WaitForSingleObject(ports[0], 0) == WAIT_OBJECT_0)
-        Sleep(1);
+    CHECK(WaitForSingleObject(ports[2], SOON) == WAIT_OBJECT_0);
     /* It has taken the first packet and is bound to its port; once it waits on the other, its place is free. */
     PostQueuedCompletionStatus(ports[0], 2, 0, NULL);
     CHECK(Get(ports[0], SOON).bytes == 2);
@@ -130,6 +132,7 @@ static void cc_10(void)
     CloseHandle(thread);
     CloseHandle(ports[0]);
     CloseHandle(ports[1]);
+    CloseHandle(ports[2]);
 }
 
 static DWORD WINAPI TakeAndEnd(LPVOID port)
