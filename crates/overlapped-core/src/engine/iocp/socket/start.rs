@@ -131,8 +131,9 @@ impl SocketState {
                 }
             }
             Err(status) => {
-                let status = match self.nature {
-                    Nature::Stream => guarded.note_failure(status),
+                // A listener outlives its clients, and a socket that could not connect tries again.
+                let status = match (self.nature, guarded.phase) {
+                    (Nature::Stream, Phase::Connected) => guarded.note_failure(status),
                     _ => status,
                 };
                 Launched::Refused(status, operation)
