@@ -61,7 +61,7 @@ impl SocketState {
         unparked: &mut Parked,
     ) -> Option<Operation> {
         if operation.kind() == Kind::RecvPooled && status.is_success() {
-            return self.fetch(guarded, operation, unparked);
+            return self.fetch(guarded, ending, operation, unparked);
         }
         self.settle(guarded, ending, &mut operation, status, bytes);
         Some(operation)
