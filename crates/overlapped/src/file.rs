@@ -147,6 +147,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> File<K, T> {
     }
 
     /// Brings what was written, by operations that have completed, to the disk, with all metadata.
+    /// On Windows the file has to be open for writing or appending: else it fails with
+    /// [`Status::ACCESS_DENIED`].
     ///
     /// # Errors
     ///

@@ -156,7 +156,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> CompletionPort<K, T> {
     /// a regular file (on Linux also a block device), as std's `File` or an owned descriptor or
     /// handle. [`into_std`](File::into_std) gives it back. On Linux a file in non-blocking mode, which
     /// means nothing to files, is put into blocking mode; on Windows, where std's files are not open
-    /// for overlapped operations, it is opened once more, for all that it is open for.
+    /// for overlapped operations, it is opened once more, for all that it is open for: its sharing has
+    /// to allow that, as std's does, and a lock that it holds keeps the operations out.
     ///
     /// Files are not counted by [`max_sockets`](Builder::max_sockets), and nobody watches whether
     /// one is associated twice.

@@ -414,7 +414,9 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// A file that ends before `length` is reached fails the operation with
     /// [`Status::END_OF_FILE`]; what was sent stays sent, as after a cancel (CX-5). So does a file
     /// that cannot be read. (Simulated sockets refuse it in their packet. On Windows, where
-    /// `TransmitFile` does it, at most 2 GiB less 2 bytes can be sent at once.)
+    /// `TransmitFile` does it, at most 2 GiB less 2 bytes can be sent at once, and editions that are no
+    /// servers perform two at a time in the whole system: others wait for those, however slow their
+    /// peers are.)
     ///
     /// # Errors
     ///
@@ -466,7 +468,8 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     ///
     /// Without descriptors it ends as [`Status::TOO_MANY_OPENED_FILES`], and the connection stays
     /// in the listener's backlog: accepting again at once fails again at once, so wait until
-    /// something was closed.
+    /// something was closed. On Windows a client that gave up while it was queued may end it as
+    /// [`Status::CONNECTION_RESET`] (AX-9): accept again.
     ///
     /// # Errors
     ///

@@ -2,11 +2,12 @@
 #![cfg(feature = "tracing")]
 
 use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, Once};
 use std::time::{Duration, Instant};
 
-use overlapped::{CompletionPort, Operation, PanicPolicy};
+use overlapped::{CompletionPort, GetError, Operation, PanicPolicy};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -119,6 +120,42 @@ fn a_port_is_told_of_when_it_is_made_and_once_when_it_is_closed() {
     let closed = told(&["completion port closed", &number]);
     assert_eq!(closed.len(), 1);
     assert_eq!(closed[0].0, Level::INFO);
+}
+
+/// A subscriber is the user's code.
+#[test]
+fn cx_9_a_port_ends_also_if_the_subscriber_panics() {
+    struct Panics;
+
+    impl Subscriber for Panics {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            panic!("there are events only");
+        }
+        fn event(&self, _: &Event<'_>) {
+            panic!("as the test wants it");
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    let port: CompletionPort<(), ()> = CompletionPort::new(1).unwrap();
+    let (ended, end) = channel();
+    let waits = port.clone();
+    std::thread::spawn(move || ended.send(waits.get().map(drop)).unwrap());
+    let began = Instant::now();
+    while port.stats().waiting == 0 {
+        assert!(began.elapsed() < WATCHDOG, "nobody waits");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    let close = || tracing::subscriber::with_default(Panics, || port.close());
+    assert!(catch_unwind(AssertUnwindSafe(close)).is_err());
+    let got = end.recv_timeout(WATCHDOG).expect("the wait must end");
+    assert!(matches!(got, Err(GetError::Closed)));
 }
 
 #[cfg(target_os = "linux")]

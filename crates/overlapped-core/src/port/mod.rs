@@ -309,9 +309,7 @@ impl Port {
         }
         // The flag first: whoever starts an operation looks at it under the lane's lock, which is
         // taken below for each lane.
-        if !inner.closed.swap(true, SeqCst) {
-            trace::port_closed(inner.number);
-        }
+        let open = !inner.closed.swap(true, SeqCst);
         let packets = inner.queue.close(inner);
         inner.system().end();
         drop(inner.pool.end());
@@ -321,7 +319,10 @@ impl Port {
             under_way.append(&mut socket.abandon());
         }
         let of_files = inner.files.end(&self.inner);
-        // At the end, because they run destructors of the user's, which may panic.
+        // At the end, because this runs subscribers and destructors of the user's, which may panic.
+        if open {
+            trace::port_closed(inner.number);
+        }
         drop(packets);
         drop(due);
         drop(under_way);

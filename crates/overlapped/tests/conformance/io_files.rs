@@ -8,7 +8,6 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 #[cfg(target_os = "linux")]
 use std::process::Command;
-#[cfg(target_os = "linux")]
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 #[cfg(target_os = "linux")]
@@ -1123,6 +1122,56 @@ mod transmit {
                 eprintln!("NOT TESTED: a cold file; the page cache kept it");
             }
         }
+    }
+
+    /// Neither the end of the stream nor a close cuts a transmit, or what was started behind it.
+    #[test]
+    fn tf_1_dx_1_cx_6_the_end_follows_a_transmit() {
+        for close in [false, true] {
+            let (port, socket, mut remote) = world();
+            let bytes = pattern(5_000_000);
+            let temporary = Temporary::with(&bytes);
+            let file = associated(&port, &temporary);
+            socket.send_file(text(b"", 1), &file, 0, 0, "tail").unwrap();
+            socket.send(text(b"behind", 2)).unwrap();
+            let users = if close {
+                socket.close();
+                vec![1, 2]
+            } else {
+                socket.disconnect(room(0, 3)).unwrap();
+                vec![1, 2, 3]
+            };
+            let reader = std::thread::spawn(move || remote.recv_to_end());
+            for user in users {
+                let packet = get(&port);
+                assert_eq!(*packet.operation.user(), user);
+                assert_eq!(packet.status, Status::SUCCESS);
+            }
+            let expected = [&bytes[..], b"tailbehind"].concat();
+            assert!(reader.join().unwrap() == expected);
+        }
+    }
+
+    /// What waits behind a transmit can be cancelled, and the end of the port takes all of it back.
+    #[test]
+    fn tf_1_cx_1_cx_10_what_waits_behind_a_transmit_can_be_ended() {
+        let (port, socket, _remote) = world();
+        let temporary = Temporary::with(&pattern(30_000_000));
+        let file = associated(&port, &temporary);
+        let shared: Arc<[u8]> = Arc::from(&b"shared"[..]);
+        let send = |user| socket.send(Op::new(shared.clone(), user)).unwrap();
+        socket.send_file(text(b"", 1), &file, 0, 0, "").unwrap();
+        let first = send(2);
+        send(3);
+        socket.disconnect(room(0, 4)).unwrap();
+        assert!(socket.cancel(first));
+        let packet = get(&port);
+        assert_eq!(ended(&packet), (2, Status::CANCELLED, 0));
+        assert!(!socket.cancel(first), "CX-2");
+        drop(packet);
+        assert_eq!(Arc::strong_count(&shared), 2, "the other send is under way");
+        port.close();
+        assert_eq!(Arc::strong_count(&shared), 1);
     }
 
     /// With all file threads busy for as long as the test wants, a transmit waits for its file, and

@@ -1,6 +1,7 @@
 //! Chapter 5b: receives from the port's pool.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use overlapped::{Buffer, CompletionPort, Kind, Packet, Status};
 
@@ -12,6 +13,7 @@ crate::on_every_engine!(
     rp_2_sizes_follow_the_traffic,
     rp_3_exhaustion_parks_and_fails_nobody,
     rp_3_who_is_parked_and_gives_up_holds_up_nobody,
+    rp_3_tm_7_cx_1_who_has_data_and_no_buffer_can_be_ended,
     rp_4_the_order_of_receives_of_both_kinds_is_kept,
     rp_5_the_end_of_the_port_reclaims_everything,
 );
@@ -108,7 +110,7 @@ fn rp_3_exhaustion_parks_and_fails_nobody(world: &impl World) {
     let mut held = Vec::new();
     let mut seen = HashMap::new();
     while seen.len() < CONNECTIONS as usize {
-        match port.get_timeout(std::time::Duration::from_millis(100)) {
+        match port.get_timeout(Duration::from_millis(100)) {
             Ok(packet) => {
                 let key = *packet.socket.as_ref().unwrap().key();
                 assert_eq!(text_of(&packet), [key as u8]);
@@ -158,6 +160,40 @@ fn rp_3_who_is_parked_and_gives_up_holds_up_nobody(world: &impl World) {
     assert_eq!(*get(&port).operation.user(), last);
     nothing(&port);
     assert_eq!((in_use(&port), port.stats().pool.parked), (0, 0));
+}
+
+fn rp_3_tm_7_cx_1_who_has_data_and_no_buffer_can_be_ended(world: &impl World) {
+    let builder = CompletionPort::builder().concurrency(1).pool_limit(1);
+    let port = world.build(builder.rescue_after(None));
+    let (endpoint, mut remote) = world.connected();
+    let holder = port.associate(endpoint, 1).unwrap();
+    holder.recv_pooled(room(0, 1)).unwrap();
+    remote.send(b"x");
+    let held = get(&port);
+
+    let (endpoint, mut remote) = world.connected();
+    let socket = port.associate(endpoint, 2).unwrap();
+    let mut operation = room(0, 2);
+    operation.set_timeout(Some(Duration::from_millis(1)));
+    socket.recv_pooled(operation).unwrap();
+    remote.send(b"y");
+    // The data comes, and the time passes, before anybody looks.
+    std::thread::sleep(Duration::from_millis(100));
+    let packet = get(&port);
+    assert_eq!(packet.status, Status::IO_TIMEOUT);
+
+    let mut operation = packet.operation;
+    operation.set_timeout(None);
+    let started = socket.recv_pooled(operation).unwrap();
+    std::thread::sleep(Duration::from_millis(100));
+    assert!(socket.cancel(started));
+    let packet = get(&port);
+    assert_eq!(packet.status, Status::CANCELLED);
+
+    // Neither has taken anything.
+    socket.recv_pooled(packet.operation).unwrap();
+    drop(held);
+    assert_eq!(text_of(&get(&port)), b"y");
 }
 
 fn rp_4_the_order_of_receives_of_both_kinds_is_kept(world: &impl World) {

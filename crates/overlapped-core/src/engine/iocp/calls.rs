@@ -223,10 +223,16 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
         _ => Err(Status::NOT_SUPPORTED),
     }
     .or_else(|status| match status {
-        // How a datagram fares says nothing about the socket: it is told in the packet.
-        _ if datagrams && !says_misuse(status) => Ok(Issued::Ended(status)),
-        _ => Err(status),
+        status if told_in_packet(kind, datagrams, status) => Ok(Issued::Ended(status)),
+        status => Err(status),
     })
+}
+
+/// Whether a call's failure says nothing about the socket, which is as good as before: how one
+/// datagram fares, or one client of a listener (AX-9), or that there was no socket for it.
+fn told_in_packet(kind: Kind, datagrams: bool, status: Status) -> bool {
+    let accepts = matches!(kind, Kind::Accept | Kind::AcceptRecv);
+    (datagrams || accepts) && !says_misuse(status)
 }
 
 /// What came of the call that has just returned.
@@ -295,5 +301,23 @@ pub(super) fn receive_now(
             error => Err(Status::from_win32(error as u32)),
         },
         bytes => Ok(usize::try_from(bytes).ok()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ax_9_a_client_that_gave_up_does_not_refuse_the_accept() {
+        for kind in [Kind::Accept, Kind::AcceptRecv] {
+            // What AcceptEx is documented to fail with.
+            let reset = Status::from_win32(WinSock::WSAECONNRESET as u32);
+            assert!(told_in_packet(kind, false, reset));
+            assert!(told_in_packet(kind, false, Status::TOO_MANY_OPENED_FILES));
+            assert!(!told_in_packet(kind, false, Status::INVALID_PARAMETER));
+        }
+        assert!(!told_in_packet(Kind::Recv, false, Status::CONNECTION_RESET));
+        assert!(told_in_packet(Kind::Recv, true, Status::CONNECTION_RESET));
     }
 }

@@ -24,7 +24,7 @@ use windows_sys::Win32::System::IO::OVERLAPPED;
 
 use super::flights::Flights;
 use super::jobs::{self, Call, Job, Jobs};
-use super::nature::access_of;
+use super::nature::{access_of, flags_of};
 use super::open::{Plan, SHARED};
 use super::overlapped::Whose;
 use super::port::PortInner;
@@ -83,10 +83,10 @@ impl OpenFile {
     }
 }
 
-/// Opens a file once more.
+/// Opens a file once more, in the same way but for these flags.
 fn reopen(handle: HANDLE, access: u32, flags: u32) -> io::Result<OwnedHandle> {
     // SAFETY: the handle is open.
-    let again = unsafe { ReOpenFile(handle, access, SHARED, flags) };
+    let again = unsafe { ReOpenFile(handle, access, SHARED, flags | flags_of(handle)) };
     if again == INVALID_HANDLE_VALUE {
         return Err(io::Error::last_os_error());
     }
@@ -632,5 +632,34 @@ impl FileState {
 
     pub(super) fn ask_again(&self) {
         self.lock().jobs.ask_again();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    use windows_sys::Win32::Storage::FileSystem::{
+        FILE_FLAG_NO_BUFFERING, FILE_FLAG_WRITE_THROUGH,
+    };
+
+    use super::*;
+    use crate::{Options, Port};
+
+    #[test]
+    fn io_18_a_file_is_opened_again_as_it_was() {
+        let port = Port::new(&Options::default()).unwrap();
+        let name = format!("overlapped-again-{}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        for flags in [0, FILE_FLAG_WRITE_THROUGH, FILE_FLAG_NO_BUFFERING] {
+            let mut options = std::fs::File::options();
+            options.write(true).create(true).custom_flags(flags);
+            let given = OwnedHandle::from(options.open(&path).unwrap());
+            let file = port.associate_file(given).map_err(|(error, _)| error);
+            let file = file.unwrap();
+            let used = file.with_open(|handle| flags_of(handle.as_raw_handle()));
+            assert_eq!(used, Ok(flags));
+        }
+        std::fs::remove_file(path).unwrap();
     }
 }

@@ -21,7 +21,7 @@ pub(super) struct Flight {
     number: u64,
     address: NonNull<Header>,
     kind: Kind,
-    /// The system was asked to end it; what for.
+    /// It was to end; what for.
     pub(super) ending: Option<Status>,
 }
 
@@ -29,18 +29,19 @@ pub(super) struct Flight {
 unsafe impl Send for Flight {}
 
 impl Flight {
-    /// Asks the system to end it; whether it will.
+    /// Asks the system to end it; whether it will, and was not to before.
     fn ask(&mut self, handle: HANDLE, why: Status) -> bool {
-        if self.ending.is_some() {
-            return false;
-        }
         let overlapped: *const OVERLAPPED = self.address.as_ptr().cast();
+        // Also if it was asked before: what it would not cancel then it may now.
         // SAFETY: the system compares the address with those that it has.
         let asked = unsafe { CancelIoEx(handle, overlapped) } != 0;
-        if asked {
+        // Where the system has done its part of a receive from the pool, a buffer is still to be
+        // had, which may take its time.
+        let ends = (asked || self.kind == Kind::RecvPooled) && self.ending.is_none();
+        if ends {
             self.ending = Some(why);
         }
-        asked
+        ends
     }
 }
 

@@ -58,10 +58,12 @@
 //!
 //! # What is kept back
 //!
-//! Two kinds of operations are not always with the system, and end without it:
+//! Some operations are not always with the system, and may end without it:
 //!
 //! * A disconnect is a `shutdown`, which the system carries out behind the sends; the operation waits
 //!   for their packets. (What `DisconnectEx` waits for is not specified.)
+//! * What is to be sent behind a transmit, and the `shutdown`, wait for its packet. The system sends a
+//!   file piece by piece, and no documentation says where other sends go meanwhile (IO-6).
 //! * A receive from the port's pool is a receive of no bytes, which holds no buffer; when its packet
 //!   is taken, the worker fetches the data into a buffer that it takes from the pool. Whatever is
 //!   received after it must come after it, so later receives wait until then. If the pool is

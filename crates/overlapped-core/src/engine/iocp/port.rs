@@ -274,7 +274,6 @@ impl Port {
         if inner.closed.swap(true, SeqCst) {
             return;
         }
-        trace::port_closed(inner.number);
         let due: Vec<Due> = inner.clock.end().collect();
         drop(inner.pool.end());
         inner.stop_a_waiter();
@@ -291,7 +290,8 @@ impl Port {
         inner.abandon(&mut left);
         // The loop may have taken the stop packet that was meant for another.
         inner.stop_a_waiter();
-        // At the end, because they run destructors of the user's, which may panic.
+        // At the end, because this runs subscribers and destructors of the user's, which may panic.
+        trace::port_closed(inner.number);
         drop(due);
         drop(left);
     }

@@ -83,6 +83,10 @@ pub(super) unsafe fn issue(socket: SOCKET, header: NonNull<Header>) -> Result<bo
         .transmit
         .take()
         .ok_or(Status::INVALID_PARAMETER)?;
+    if operation.capacity() as u64 > MOST {
+        // Before it is copied together.
+        return Err(Status::INVALID_BUFFER_SIZE);
+    }
     let there = size(&transmit.file)?.saturating_sub(transmit.offset);
     let length = transmit.wanted.map_or(there, |wanted| wanted.min(there));
     transmit.short = transmit.wanted.is_some_and(|wanted| wanted > there);

@@ -23,6 +23,7 @@ impl SocketState {
         let ending = flight.expect("what lands was in flight").ending;
         let mut unparked = Parked::default();
         let receives_pooled = operation.kind() == Kind::RecvPooled;
+        let transmits = operation.kind() == Kind::SendFile;
         let landed = self.arrived(
             &mut guarded,
             ending,
@@ -31,7 +32,11 @@ impl SocketState {
             bytes,
             &mut unparked,
         );
-        let mut ended = guarded.disconnected();
+        let mut ended = OperationList::new();
+        if transmits {
+            self.launch_sends(&mut guarded, &mut ended, &mut unparked);
+        }
+        ended.append(&mut guarded.disconnected());
         if receives_pooled && landed.is_some() {
             self.launch_receives(&mut guarded, &mut ended, &mut unparked);
         }
@@ -61,7 +66,7 @@ impl SocketState {
         unparked: &mut Parked,
     ) -> Option<Operation> {
         if operation.kind() == Kind::RecvPooled && status.is_success() {
-            return self.fetch(guarded, operation, unparked);
+            return self.fetch(guarded, ending, operation, unparked);
         }
         self.settle(guarded, ending, &mut operation, status, bytes);
         Some(operation)

@@ -60,6 +60,8 @@ struct Guarded {
     closed: bool,
     recv_shut: bool,
     send_shut: bool,
+    /// The peer was told that nothing follows.
+    peer_told: bool,
     /// The failure that ended the connection (IO-14).
     broken: Option<Status>,
     /// The system queues no packet for what ends at once (SK-1).
@@ -69,6 +71,8 @@ struct Guarded {
     next: u64,
     /// What the system has.
     flights: Flights,
+    /// Sends that wait for a transmit before them.
+    sends: OperationList,
     /// Disconnects that wait for the sends before them.
     disconnects: OperationList,
     /// A receive from the pool is the last of the receives that the system has, or is late.
@@ -114,14 +118,23 @@ impl Guarded {
         handle.map_or(0, |handle| self.flights.end_all(handle, why, wanted))
     }
 
-    /// Tells the peer that nothing follows what is being sent.
+    /// Tells the peer that nothing follows what is being sent; behind a transmit when that is over.
     fn shut_sending(&mut self, socket: HANDLE) -> Result<(), Status> {
-        // SAFETY: the socket is open while the lock is held.
-        if !self.send_shut && unsafe { shutdown(socket as SOCKET, SD_SEND) } != 0 {
-            return Err(status::of_last_call());
+        if !self.peer_told && !self.transmits() {
+            // SAFETY: the socket is open while the lock is held.
+            if unsafe { shutdown(socket as SOCKET, SD_SEND) } != 0 {
+                return Err(status::of_last_call());
+            }
+            self.peer_told = true;
         }
         self.send_shut = true;
         Ok(())
+    }
+
+    /// Whether what is to be sent has to wait: the system may have no more than a piece of what a
+    /// transmit sends.
+    fn transmits(&self) -> bool {
+        !self.sends.is_empty() || self.flights.kinds().any(|kind| kind == Kind::SendFile)
     }
 
     /// The disconnects that need not wait any more: all sends before them have landed.
@@ -143,8 +156,9 @@ impl Guarded {
         let mut ended = OperationList::new();
         let late = self.late.take_if(|late| wanted(late)).into_iter();
         let receives = std::iter::from_fn(|| self.receives.remove(&wanted));
+        let sends = std::iter::from_fn(|| self.sends.remove(&wanted));
         let disconnects = std::iter::from_fn(|| self.disconnects.remove(&wanted));
-        for mut operation in late.chain(receives).chain(disconnects) {
+        for mut operation in late.chain(receives).chain(sends).chain(disconnects) {
             operation.finish(why, 0);
             ended.push(operation);
         }
@@ -157,7 +171,7 @@ impl Guarded {
     }
 
     fn is_sending(&self) -> bool {
-        self.flights.kinds().any(Kind::is_send_side)
+        !self.sends.is_empty() || self.flights.kinds().any(Kind::is_send_side)
     }
 
     /// A connection's operations end as aborted, a listener's as cancelled (CX-6, AX-8).
@@ -219,11 +233,13 @@ impl SocketState {
                 closed: false,
                 recv_shut: false,
                 send_shut: false,
+                peer_told: false,
                 broken: None,
                 skips: false,
                 linger: None,
                 next: 0,
                 flights: Flights::default(),
+                sends: OperationList::new(),
                 disconnects: OperationList::new(),
                 pooled: false,
                 late: None,
@@ -250,10 +266,14 @@ impl SocketState {
         let Guarded {
             late,
             receives,
+            sends,
             disconnects,
             ..
         } = &mut *guarded;
-        let held = receives.iter_mut().chain(disconnects.iter_mut());
+        let receives = receives.iter_mut();
+        let held = receives
+            .chain(sends.iter_mut())
+            .chain(disconnects.iter_mut());
         held.for_each(|operation| f(operation.kind()));
         late.iter().for_each(|operation| f(operation.kind()));
     }
@@ -285,6 +305,10 @@ fn examine(endpoint: &Endpoint) -> io::Result<(Nature, i32, Phase)> {
         Phase::Fresh
     };
     Ok((nature, family, phase))
+}
+
+fn is_send(kind: Kind) -> bool {
+    matches!(kind, Kind::Send | Kind::SendTo | Kind::SendFile)
 }
 
 fn is_receive(kind: Kind) -> bool {

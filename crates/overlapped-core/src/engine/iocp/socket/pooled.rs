@@ -12,10 +12,12 @@ use crate::operation::{Kind, Operation, OperationList};
 use crate::pool::Taken;
 
 impl SocketState {
-    /// Receives what is there into a buffer of the pool.
+    /// Receives what is there into a buffer of the pool. One that was to end (`ending`) does, if it
+    /// would have to wait again.
     pub(super) fn fetch(
         self: &Arc<Self>,
         guarded: &mut Guarded,
+        ending: Option<Status>,
         mut operation: Operation,
         unparked: &mut Parked,
     ) -> Option<Operation> {
@@ -27,7 +29,7 @@ impl SocketState {
             }
         };
         let pool = self.port.pool();
-        let enlist = !guarded.parked;
+        let enlist = !guarded.parked && ending.is_none();
         let taken = pool.take(&self.port, guarded.size, |parked| {
             if enlist {
                 parked.push(self.clone());
@@ -36,9 +38,13 @@ impl SocketState {
         let mut buffer = match taken {
             Taken::Buffer(buffer) => buffer,
             Taken::Parked => {
-                guarded.parked = true;
-                guarded.late = Some(operation);
-                return None;
+                let Some(why) = ending else {
+                    guarded.parked = true;
+                    guarded.late = Some(operation);
+                    return None;
+                };
+                operation.finish(why, 0);
+                return Some(operation);
             }
             Taken::NoMemory => {
                 operation.finish(Status::INSUFFICIENT_RESOURCES, 0);
@@ -50,6 +56,10 @@ impl SocketState {
             // Somebody else was faster.
             Ok(None) => {
                 pool.put(buffer, unparked);
+                if let Some(why) = ending {
+                    operation.finish(why, 0);
+                    return Some(operation);
+                }
                 return match self.launch(guarded, handle, operation, unparked) {
                     Launched::Flying => None,
                     Launched::Ended(operation) => Some(operation),
@@ -79,7 +89,7 @@ impl SocketState {
         guarded.parked = false;
         let mut ended = OperationList::new();
         if let Some(late) = guarded.late.take()
-            && let Some(operation) = self.fetch(&mut guarded, late, unparked)
+            && let Some(operation) = self.fetch(&mut guarded, None, late, unparked)
         {
             ended.push(operation);
             self.launch_receives(&mut guarded, &mut ended, unparked);

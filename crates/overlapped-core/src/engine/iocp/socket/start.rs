@@ -4,7 +4,7 @@ use std::sync::{Arc, MutexGuard};
 
 use windows_sys::Win32::Foundation::HANDLE;
 
-use super::{Guarded, Phase, SocketState, is_receive};
+use super::{Guarded, Phase, SocketState, is_receive, is_send};
 use crate::Status;
 use crate::engine::iocp::Parked;
 use crate::engine::iocp::calls::{self, Issued, Local};
@@ -57,6 +57,10 @@ impl SocketState {
         }
         if guarded.pooled && is_receive(kind) {
             guarded.receives.push(operation);
+            return Ok(pending);
+        }
+        if is_send(kind) && guarded.transmits() {
+            guarded.sends.push(operation);
             return Ok(pending);
         }
         let mut unparked = Parked::default();
@@ -131,12 +135,42 @@ impl SocketState {
                 }
             }
             Err(status) => {
-                let status = match self.nature {
-                    Nature::Stream => guarded.note_failure(status),
+                // A listener outlives its clients, and a socket that could not connect tries again.
+                let status = match (self.nature, guarded.phase) {
+                    (Nature::Stream, Phase::Connected) => guarded.note_failure(status),
                     _ => status,
                 };
                 Launched::Refused(status, operation)
             }
+        }
+    }
+
+    /// A transmit is over: the sends behind it go to the system, up to the next such, and then the
+    /// peer is told of the end, if it is to be.
+    pub(super) fn launch_sends(
+        self: &Arc<Self>,
+        guarded: &mut Guarded,
+        ended: &mut OperationList,
+        unparked: &mut Parked,
+    ) {
+        while let Some(handle) = guarded.handle()
+            && !guarded.flights.kinds().any(|kind| kind == Kind::SendFile)
+            && let Some(operation) = guarded.sends.pop()
+        {
+            match self.launch(guarded, handle, operation, unparked) {
+                Launched::Flying => {}
+                Launched::Ended(operation) => ended.push(operation),
+                Launched::Refused(status, mut operation) => {
+                    operation.finish(status, 0);
+                    ended.push(operation);
+                }
+            }
+        }
+        if guarded.send_shut
+            && let Some(handle) = guarded.handle()
+        {
+            // It fails only where there is nobody to be told any more.
+            let _ = guarded.shut_sending(handle);
         }
     }
 
@@ -212,7 +246,7 @@ impl SocketState {
             return Err(status);
         }
         let receives = is_receive(kind);
-        let sends = matches!(kind, Kind::Send | Kind::SendTo | Kind::SendFile);
+        let sends = is_send(kind);
         match (self.nature, kind) {
             (Nature::Stream, Kind::RecvFrom | Kind::SendTo)
             | (Nature::Datagram, Kind::RecvPooled | Kind::SendFile) => Err(Status::NOT_SUPPORTED),
