@@ -1,7 +1,7 @@
 //! Critical sections, SRW locks, condition variables, one-time initialisation.
 //!
-//! They live in the program's memory; what zeros mean, and how their words are used, is in
-//! [`locks`](crate::locks).
+//! They live in the program's memory; what zeros mean, and how their words are used, is in the
+//! module `locks`.
 //!
 //! A critical section's `LockCount` is the word of an exclusive lock; the owner's number and how
 //! often it entered are where Windows has them. One that is all zeros is free, so also one that was
