@@ -41,6 +41,12 @@ impl File {
         self.0.cancel_all()
     }
 
+    /// Cancels what is under way and `wanted`; how many operations that was. Called with the port's
+    /// files locked.
+    pub fn cancel_those(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
+        self.0.cancel_those(wanted)
+    }
+
     /// Gives the open file back, if no operation is under way.
     pub fn release(&self) -> Option<OwnedFd> {
         self.0.release()

@@ -73,7 +73,7 @@ pub use operation::{
 pub use overlapped_queue::{Presence, Stats as QueueStats, WaitHistogram, WakePolicy};
 pub use pool::{PoolStats, PooledBuffer};
 #[cfg(target_os = "linux")]
-pub use port::Port;
+pub use port::{Alert, Port};
 #[cfg(target_os = "linux")]
 pub use presence::Watch;
 pub use ready::{Interest, Ready};

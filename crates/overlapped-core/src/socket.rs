@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::engine::readiness::{SocketState, address};
-use crate::operation::{Kind, Operation, Outcome};
+use crate::operation::{Kind, Operation, OperationList, Outcome};
 use crate::{Address, Endpoint, Refused, ShutdownHow, Status, Token};
 
 /// A socket that is associated with a port. Cloning gives another handle to the same socket.
@@ -54,6 +54,25 @@ impl Socket {
         self.0.cancel_all()
     }
 
+    /// Cancels what is under way and `wanted`; how many operations that was. Called with the socket
+    /// locked.
+    pub fn cancel_those(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
+        self.0.cancel_those(wanted)
+    }
+
+    /// On a listener: for how long the connection has been there from which a `wanted` accept awaits
+    /// the first data; `None` if there is none yet.
+    pub fn awaited_for(&self, wanted: impl Fn(&Operation) -> bool) -> Option<std::time::Duration> {
+        self.0.awaited_for(wanted)
+    }
+
+    /// Whether anything is under way.
+    pub fn is_idle(&self) -> bool {
+        let mut idle = true;
+        self.0.visit(|_| idle = false);
+        idle
+    }
+
     /// Closes the socket, whatever handles there are.
     pub fn close(&self) {
         self.0.close();
@@ -71,6 +90,13 @@ impl Socket {
     /// Gives the endpoint back, if no operation is under way.
     pub fn release(&self) -> Option<Endpoint> {
         self.0.release()
+    }
+
+    /// Gives the endpoint back with what is under way, in the order in which it was started, so that
+    /// it can be started again on another port; `None` while somebody else is using it. Accepts that
+    /// wait for the first data of a connection stay.
+    pub fn withdraw(&self) -> Option<(Endpoint, OperationList)> {
+        self.0.withdraw()
     }
 
     /// Uses the endpoint, for options.

@@ -114,6 +114,8 @@ statuses! {
     NOT_SUPPORTED = 0xC00000BB, 50, 10045, EOPNOTSUPP, Unsupported, "this kind of socket or file cannot do that";
     /// There is nothing at or behind this place of the file (IO-18).
     END_OF_FILE = 0xC0000011, 38, 38, NONE, UnexpectedEof, "the file ends before this place";
+    /// There is too little room for what the operation brings, and it has brought nothing.
+    BUFFER_TOO_SMALL = 0xC0000023, 122, 10014, NONE, InvalidInput, "there is too little room for the result";
     /// The disk is full.
     DISK_FULL = 0xC000007F, 112, 112, ENOSPC, StorageFull, "the disk is full";
     /// The disk quota is used up.

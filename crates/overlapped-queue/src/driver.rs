@@ -30,6 +30,8 @@ pub struct Binding<F: Fifo> {
     queue: Queue<F>,
     id: WorkerId,
     parker: Arc<Parker>,
+    /// Its waits may be ended by an [`Alert`].
+    alertable: bool,
     /// What an interrupt needs, to release a waiter when this thread goes.
     interrupt: Box<dyn Fn() + Send>,
 }
@@ -89,6 +91,7 @@ impl<F: Fifo> Queue<F> {
             queue: self.clone(),
             id,
             parker,
+            alertable: false,
             interrupt,
         })
     }
@@ -206,6 +209,7 @@ impl<F: Fifo> Queue<F> {
                     guarded.unlock_and_wake(std::mem::take(&mut wakes), || engine.interrupt());
                     let mut harvest = F::default();
                     engine.wait(timeout, &mut harvest);
+                    me.look_for_alert(&mut call);
                     let now = engine.now();
                     guarded = self.lock();
                     let handed =
@@ -228,6 +232,7 @@ impl<F: Fifo> Queue<F> {
                 Next::Sleep { timeout } => {
                     guarded.unlock_and_wake(std::mem::take(&mut wakes), || engine.interrupt());
                     me.parker.park(timeout);
+                    me.look_for_alert(&mut call);
                     let now = engine.now();
                     guarded = self.lock();
                     next = match guarded.state.awake(me.id, &mut call, now, &mut wakes) {
@@ -334,7 +339,38 @@ impl<F: Fifo> Clone for Queue<F> {
     }
 }
 
+/// Ends a thread's wait as if its time were up, if its waits may be ended so.
+#[derive(Clone)]
+pub struct Alert(Arc<Parker>);
+
+impl Alert {
+    /// Ends the wait, or the next. If the thread leads, the engine has to be interrupted too.
+    pub fn raise(&self) {
+        self.0.alert();
+    }
+}
+
 impl<F: Fifo> Binding<F> {
+    /// Lets the thread's waits be ended by what this gives, until
+    /// [`end_alerts`](Binding::end_alerts).
+    pub fn begin_alerts(&mut self) -> Alert {
+        self.parker.take_alert();
+        self.alertable = true;
+        Alert(self.parker.clone())
+    }
+
+    /// Its waits are ended by packets and time alone again.
+    pub fn end_alerts(&mut self) {
+        self.alertable = false;
+    }
+
+    /// The time of an alerted wait is up.
+    fn look_for_alert(&self, call: &mut Call) {
+        if self.alertable && self.parker.take_alert() {
+            call.deadline = Deadline::At(0);
+        }
+    }
+
     /// The queue that the thread is bound to.
     pub fn queue(&self) -> &Queue<F> {
         &self.queue

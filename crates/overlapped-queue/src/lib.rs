@@ -99,7 +99,7 @@ mod stats;
 mod sync;
 mod waits;
 
-pub use driver::{Binding, Member, Queue};
+pub use driver::{Alert, Binding, Member, Queue};
 pub use engine::Engine;
 pub use fifo::Fifo;
 pub use policy::{

@@ -1,3 +1,4 @@
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Release};
 use std::time::Duration;
 
 use crate::sync::{Condvar, Mutex, lock};
@@ -10,6 +11,8 @@ use crate::sync::{Condvar, Mutex, lock};
 pub(crate) struct Parker {
     woken: Mutex<bool>,
     condition: Condvar,
+    /// Its wait is to end, if it is one that may.
+    alerted: AtomicBool,
 }
 
 impl Parker {
@@ -17,7 +20,19 @@ impl Parker {
         Parker {
             woken: Mutex::new(false),
             condition: Condvar::new(),
+            alerted: AtomicBool::new(false),
         }
+    }
+
+    /// Ends its wait, if it is one that may be ended so.
+    pub(crate) fn alert(&self) {
+        self.alerted.store(true, Release);
+        self.unpark();
+    }
+
+    /// Whether it was alerted since it was asked last.
+    pub(crate) fn take_alert(&self) -> bool {
+        self.alerted.swap(false, AcqRel)
     }
 
     /// Sleeps until [`unpark`](Parker::unpark) or until `timeout` ran out.

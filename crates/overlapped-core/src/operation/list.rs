@@ -197,6 +197,30 @@ impl OperationList {
         })
     }
 
+    /// Whether `wanted` accepts any of them.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn has(&mut self, wanted: impl Fn(&Operation) -> bool) -> bool {
+        let mut any = false;
+        for operation in std::mem::take(self) {
+            any |= wanted(&operation);
+            self.push(operation);
+        }
+        any
+    }
+
+    /// Takes out all operations that `wanted` accepts.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn take_those(&mut self, wanted: impl Fn(&Operation) -> bool) -> OperationList {
+        let mut taken = OperationList::new();
+        for operation in std::mem::take(self) {
+            match wanted(&operation) {
+                true => taken.push(operation),
+                false => self.push(operation),
+            }
+        }
+        taken
+    }
+
     /// Takes out the first operation that `wanted` accepts.
     pub(crate) fn remove(&mut self, wanted: impl Fn(&Header) -> bool) -> Option<Operation> {
         let mut kept = OperationList::new();

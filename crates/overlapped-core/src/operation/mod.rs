@@ -177,6 +177,9 @@ pub struct Header {
     pub(crate) overlapped: crate::engine::iocp::Overlapped,
     link: Link,
     release: unsafe fn(NonNull<Header>),
+    /// Told when the operation is ended from outside, before anybody takes its packet.
+    #[cfg(target_os = "linux")]
+    ended: Option<unsafe fn(NonNull<Header>)>,
     kind: Kind,
     status: Status,
     bytes: usize,
@@ -248,6 +251,8 @@ impl Header {
             overlapped: crate::engine::iocp::Overlapped::new(),
             link: Link::operation(),
             release,
+            #[cfg(target_os = "linux")]
+            ended: None,
             kind: Kind::Post,
             status: Status::SUCCESS,
             bytes: 0,
@@ -257,6 +262,18 @@ impl Header {
             pooled: PooledBuffer::NONE,
             extra: None,
         }
+    }
+
+    /// Has `tell` called when the operation is ended by a cancel, a close or its deadline: there and
+    /// then, and not when somebody takes its packet. It has its status by then.
+    ///
+    /// # Safety
+    ///
+    /// `tell` may be called on any thread, with the pointer that [`Operation::from_raw`] was given,
+    /// and has the memory for itself while it runs.
+    #[cfg(target_os = "linux")]
+    pub unsafe fn tell_when_ended(&mut self, tell: unsafe fn(NonNull<Header>)) {
+        self.ended = Some(tell);
     }
 
     /// Makes the operation ready for another start. Of several segments none may be empty.
@@ -491,6 +508,21 @@ impl Operation {
     /// given to [`Header::prepare`] obey [`Segment::new`].
     pub unsafe fn from_raw(header: NonNull<Header>) -> Self {
         Operation(header)
+    }
+
+    /// Where the memory is; it stays the operation's.
+    #[cfg(target_os = "linux")]
+    pub fn as_ptr(&self) -> NonNull<Header> {
+        self.0
+    }
+
+    /// It was ended from outside.
+    #[cfg(target_os = "linux")]
+    pub(crate) fn tell_ended(&mut self) {
+        if let Some(tell) = self.ended {
+            // SAFETY: the pointer is `from_raw`'s, and the memory is ours until the call returns.
+            unsafe { tell(self.0) }
+        }
     }
 
     /// Gives the memory up.

@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue};
@@ -253,19 +253,45 @@ impl Port {
         }
         let inner = &*self.inner;
         inner.fork.check().map_err(GetError::Failed)?;
+        binding::bound(&self.inner, |me| inner.get_many(me, into, most, timeout))
+    }
+
+    /// As [`get_many`](Port::get_many), but the wait also ends, as if its time were up, when the alert
+    /// is raised that `arm` is given; packets that are there go first. What `arm` returns is dropped when
+    /// the wait is over.
+    ///
+    /// # Errors
+    ///
+    /// As [`get_many`](Port::get_many).
+    pub fn get_many_alertable<G>(
+        &self,
+        into: &mut OperationList,
+        most: usize,
+        timeout: Option<Duration>,
+        arm: impl FnOnce(Alert) -> G,
+    ) -> Result<usize, GetError> {
+        let inner = &*self.inner;
+        inner.fork.check().map_err(GetError::Failed)?;
         binding::bound(&self.inner, |me| {
-            into.push(inner.get(me, timeout)?);
-            let mut taken = 1;
-            let mut items = ItemList::default();
-            inner.queue.take_more(inner, me, most - 1, &mut items);
-            while let Some(item) = items.pop() {
-                if let Some(operation) = inner.resolve(item, me) {
-                    into.push(operation);
-                    taken += 1;
-                }
-            }
-            Ok(taken)
+            let armed = arm(Alert {
+                thread: me.begin_alerts(),
+                port: Arc::downgrade(&self.inner),
+            });
+            let result = inner.get_many(me, into, most, timeout);
+            drop(armed);
+            me.end_alerts();
+            result
         })
+    }
+
+    /// Cancels what is under way on the port's sockets and files and `wanted`; how many operations that
+    /// was. Visits all sockets, each locked meanwhile.
+    pub fn cancel_those(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
+        let mut cancelled = 0;
+        for socket in self.inner.table.all() {
+            cancelled += socket.cancel_those(&wanted);
+        }
+        cancelled + FileState::cancel_of_all(&self.inner, wanted)
     }
 
     /// Runs `f` with the calling thread's place given up (CC-8, CC-9), if it has one here.
@@ -357,6 +383,24 @@ impl Port {
     }
 }
 
+/// Ends a thread's alertable wait at a port.
+#[derive(Clone)]
+pub struct Alert {
+    thread: overlapped_queue::Alert,
+    port: Weak<PortInner>,
+}
+
+impl Alert {
+    /// Ends the wait, or, if it has not begun, lets it end at once.
+    pub fn raise(&self) {
+        self.thread.raise();
+        // It may be who waits in the engine.
+        if let Some(port) = self.port.upgrade() {
+            port.system().interrupt();
+        }
+    }
+}
+
 impl PortInner {
     #[inline]
     pub(crate) fn system(&self) -> &dyn System {
@@ -426,6 +470,26 @@ impl PortInner {
                 return Ok(operation);
             }
         }
+    }
+
+    fn get_many(
+        &self,
+        me: &mut overlapped_queue::Binding<ItemList>,
+        into: &mut OperationList,
+        most: usize,
+        timeout: Option<Duration>,
+    ) -> Result<usize, GetError> {
+        into.push(self.get(me, timeout)?);
+        let mut taken = 1;
+        let mut items = ItemList::default();
+        self.queue.take_more(self, me, most - 1, &mut items);
+        while let Some(item) = items.pop() {
+            if let Some(operation) = self.resolve(item, me) {
+                into.push(operation);
+                taken += 1;
+            }
+        }
+        Ok(taken)
     }
 
     /// Whether this process is a child of the one that made the port.
@@ -523,7 +587,7 @@ impl PortInner {
     }
 
     #[cold]
-    fn forget_deadline(&self, key: Key) {
+    pub(crate) fn forget_deadline(&self, key: Key) {
         self.timers.remove(key);
     }
 

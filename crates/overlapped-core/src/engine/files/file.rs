@@ -167,9 +167,21 @@ impl FileState {
         self.cancel_those(|_| true)
     }
 
-    fn cancel_those(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
+    pub(crate) fn cancel_those(&self, wanted: impl Fn(&Operation) -> bool) -> usize {
         let (cancelled, count) = self.stop(Status::CANCELLED, wanted);
         self.port.push_all(&mut ItemList::from(cancelled));
+        count
+    }
+
+    /// Cancels operations of all files of a port.
+    pub(crate) fn cancel_of_all(
+        port: &Arc<PortInner>,
+        wanted: impl Fn(&Operation) -> bool,
+    ) -> usize {
+        let (cancelled, count) = port.files().stop(port, Status::CANCELLED, |operation| {
+            operation.kind() != Kind::Close && wanted(operation)
+        });
+        port.push_all(&mut ItemList::from(cancelled));
         count
     }
 

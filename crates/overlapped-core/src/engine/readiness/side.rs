@@ -45,6 +45,8 @@ pub(super) struct Lane {
     pub(super) operations: OperationList,
     /// `None` once the side is closed. The socket itself closes when both sides have let go.
     pub(super) registered: Option<Arc<Registered>>,
+    /// Keeps a closed socket for as long as it has something to send.
+    pub(super) closing: Option<Arc<SocketState>>,
     pub(super) next_id: u64,
 }
 
@@ -128,6 +130,7 @@ impl Side {
             lane: Mutex::new(Lane {
                 operations: OperationList::new(),
                 registered: Some(registered),
+                closing: None,
                 next_id: 0,
             }),
         }

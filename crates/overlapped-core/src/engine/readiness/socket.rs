@@ -3,6 +3,7 @@
 use std::io;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use overlapped_queue::Fifo;
 
@@ -67,8 +68,8 @@ enum Part {
     Stream,
     /// Holds the connections whose first data is awaited.
     Listener(Box<Mutex<Vec<Arc<SocketState>>>>),
-    /// Is such a connection, of this listener.
-    Awaited(Weak<SocketState>),
+    /// Is such a connection, of this listener, accepted at this time.
+    Awaited(Weak<SocketState>, u64),
 }
 
 impl SocketState {
@@ -97,11 +98,11 @@ impl SocketState {
         listener: Option<Weak<SocketState>>,
     ) -> Result<Arc<SocketState>, (io::Error, Endpoint)> {
         let part = match (listener, phase) {
-            (Some(listener), _) => Part::Awaited(listener),
+            (Some(listener), _) => Part::Awaited(listener, port.system().now()),
             (None, Phase::Listener) => Part::Listener(Box::default()),
             (None, _) => Part::Stream,
         };
-        let counted = !matches!(part, Part::Awaited(_));
+        let counted = !matches!(part, Part::Awaited(..));
         let registered = Arc::new(Registered::reserve(port, endpoint, counted)?);
         let passes = port.system().passes_descriptors(registered.endpoint());
         let ready = port.system().starts_ready();
@@ -198,7 +199,9 @@ impl SocketState {
             socket: self.number,
             operation: id,
         };
-        if alone && kind == Kind::Send && usual::send(self, &lane, &mut operation) {
+        // One that was withdrawn may be partly out.
+        let whole = kind == Kind::Send && operation.bytes() == 0;
+        if alone && whole && usual::send(self, &lane, &mut operation) {
             drop(lane);
             if place == Place::First {
                 self.port.lift_deadline(&mut operation);
@@ -460,14 +463,14 @@ impl SocketState {
         lane: &mut Lane,
         done: &mut OperationList,
     ) {
-        if self.has(SHUT_WHEN_DRAINED | CLOSED) || matches!(self.part, Part::Awaited(_)) {
+        if self.has(SHUT_WHEN_DRAINED | CLOSED) || matches!(self.part, Part::Awaited(..)) {
             self.do_what_waited(direction, lane, done);
         }
     }
 
     #[cold]
     fn do_what_waited(&self, direction: Direction, lane: &mut Lane, done: &mut OperationList) {
-        if matches!(self.part, Part::Awaited(_)) {
+        if matches!(self.part, Part::Awaited(..)) {
             self.hand_over_connection(lane, done);
             return;
         }
@@ -480,6 +483,8 @@ impl SocketState {
         }
         if self.has(CLOSED) {
             lane.registered = None;
+            // Whoever calls has another reference.
+            lane.closing = None;
         }
     }
 
@@ -540,7 +545,7 @@ impl SocketState {
     }
 
     fn leave_listener(&self) {
-        if let Part::Awaited(listener) = &self.part
+        if let Part::Awaited(listener, _) = &self.part
             && let Some(listener) = listener.upgrade()
         {
             let own = |child: &Arc<SocketState>| std::ptr::eq(Arc::as_ptr(child), self);
@@ -554,6 +559,18 @@ impl SocketState {
             unreachable!("only a listener accepts");
         };
         awaited.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For how long the connection of such an accept has been there.
+    pub(crate) fn awaited_for(&self, wanted: impl Fn(&Operation) -> bool) -> Option<Duration> {
+        let now = self.port.system().now();
+        self.awaited().into_iter().find_map(|child| {
+            let Part::Awaited(_, since) = child.part else {
+                return None;
+            };
+            let is_it = child.recv.lock().operations.has(&wanted);
+            is_it.then(|| Duration::from_nanos(now.saturating_sub(since)))
+        })
     }
 
     fn awaited(&self) -> Vec<Arc<SocketState>> {
@@ -614,19 +631,32 @@ impl SocketState {
             && self
                 .awaited()
                 .iter()
-                .any(|child| child.end_awaited(status, |other| other == id) > 0)
+                .any(|child| child.end_awaited(status, |other| other.id() == id) > 0)
     }
 
     /// Cancels everything that is under way; how many operations that was (CX-1).
     pub(crate) fn cancel_all(self: &Arc<Self>) -> usize {
+        self.cancel_those(|_| true)
+    }
+
+    /// Cancels what is under way and `wanted`; how many operations that was.
+    pub(crate) fn cancel_those(self: &Arc<Self>, wanted: impl Fn(&Operation) -> bool) -> usize {
         let mut cancelled = 0;
+        // Its listener's, and cancelled there.
+        if matches!(self.part, Part::Awaited(..)) {
+            return cancelled;
+        }
         for direction in [Direction::Recv, Direction::Send] {
-            let operations = self.take_out(direction, |lane| std::mem::take(&mut lane.operations));
-            cancelled += operations.len();
-            self.end_all(operations, Status::CANCELLED);
+            let operations = self.take_out(direction, |lane| lane.operations.take_those(&wanted));
+            let count = operations.len();
+            if count > 0 {
+                cancelled += count;
+                self.end_all(operations, Status::CANCELLED);
+                self.port.push_all(&mut self.serve_successors(direction));
+            }
         }
         for child in self.awaited() {
-            cancelled += child.end_awaited(Status::CANCELLED, |_| true);
+            cancelled += child.end_awaited(Status::CANCELLED, &wanted);
         }
         cancelled
     }
@@ -655,16 +685,12 @@ impl SocketState {
     }
 
     /// On a connection whose first data is awaited: ends the accept, and the connection with it.
-    fn end_awaited(self: &Arc<Self>, status: Status, wanted: impl Fn(u64) -> bool) -> usize {
+    fn end_awaited(self: &Arc<Self>, status: Status, wanted: impl Fn(&Operation) -> bool) -> usize {
         let mut lane = self.recv.lock();
-        if !lane
-            .operations
-            .first()
-            .is_some_and(|first| wanted(first.id()))
-        {
+        let operations = lane.operations.take_those(wanted);
+        if operations.is_empty() {
             return 0;
         }
-        let operations = std::mem::take(&mut lane.operations);
         lane.registered = None;
         drop(lane);
         self.send.lock().registered = None;
@@ -689,6 +715,7 @@ impl SocketState {
             }
             let bytes = operation.bytes();
             operation.finish(status, bytes);
+            operation.tell_ended();
             done.push(operation);
         }
         ItemList::from(done)
@@ -713,6 +740,7 @@ impl SocketState {
             .is_some_and(|op| op.kind() == Kind::Connect);
         let linger = !lane.operations.is_empty() && !connecting;
         let sends = if linger {
+            lane.closing = Some(self.clone());
             OperationList::new()
         } else {
             lane.registered = None;
@@ -744,6 +772,7 @@ impl SocketState {
         let mut lane = self.send.lock();
         let sends = std::mem::take(&mut lane.operations);
         lane.registered = None;
+        lane.closing = None;
         drop(lane);
         self.end_all(sends, Status::CONNECTION_ABORTED);
     }
@@ -776,7 +805,9 @@ impl SocketState {
             operations.append(&mut child.recv.lock().operations);
         }
         if self.has(CLOSED) {
-            self.send.lock().registered = None;
+            let mut lane = self.send.lock();
+            lane.registered = None;
+            lane.closing = None;
         }
         operations
     }
@@ -790,6 +821,28 @@ impl SocketState {
         if !idle {
             return None;
         }
+        self.let_go(&mut recv, &mut send)
+    }
+
+    /// Gives the endpoint back, and what is under way, in the order in which it was started, to be
+    /// started again elsewhere; unless somebody else is using the endpoint.
+    pub(crate) fn withdraw(&self) -> Option<(Endpoint, OperationList)> {
+        let mut recv = self.recv.lock();
+        let mut send = self.send.lock();
+        let endpoint = self.let_go(&mut recv, &mut send)?;
+        let mut operations = std::mem::take(&mut recv.operations);
+        operations.append(&mut send.operations);
+        drop((recv, send));
+        for operation in operations.iter_mut() {
+            if let Some(deadline) = operation.take_deadline() {
+                self.port.forget_deadline(deadline);
+            }
+        }
+        Some((endpoint, operations))
+    }
+
+    /// Ends the registration with the endpoint kept open, if nobody else is using it.
+    fn let_go(&self, recv: &mut Lane, send: &mut Lane) -> Option<Endpoint> {
         let held =
             |registered: &Arc<Registered>| self.port.system().holds_bytes(registered.endpoint());
         if recv.registered.as_ref().is_some_and(held) {

@@ -1,0 +1,273 @@
+//! The compiler's command, and its messages.
+//!
+//! What it and the linker say is passed on as it is, but for names that the library does not have:
+//! of each there is one line. Behind the rest stands, where it is known, what to change in the
+//! source.
+
+use std::collections::BTreeSet;
+use std::env;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use crate::arguments::Arguments;
+use crate::place::Place;
+use crate::sources::Seen;
+
+pub fn command(
+    arguments: &Arguments,
+    place: &Place,
+    seen: &Seen,
+    overlay: Option<&Path>,
+) -> Result<Command, String> {
+    let compiler = compiler(arguments.cxx);
+    let clang = compiler.contains("clang");
+    let mut command = Command::new(&compiler);
+    // The headers use more of libc than C itself has.
+    for name in ["_DEFAULT_SOURCE", "_WIN32", "_WIN64", "WIN32"] {
+        command.arg(format!("-D{name}=1"));
+    }
+    // Microsoft's formats are translated where they are used.
+    command.args(["-pthread", "-Wno-format", "-Wno-unknown-pragmas"]);
+    if arguments.lp32 {
+        lp32(&mut command, arguments.cxx, clang);
+    }
+    command.args(["-include", "overlapped/crt.h"]);
+    if seen.old_sal {
+        command.args(["-include", "overlapped/old_sal.h"]);
+    }
+    if let Some(with_arguments) = seen.void_main {
+        command.arg(format!(
+            "-DOVERLAPPED_MAIN_ARGUMENTS={}",
+            i32::from(with_arguments)
+        ));
+        command.args(["-include", "overlapped/void_main.h"]);
+    }
+    command.args(&arguments.passed);
+    if let Some(overlay) = overlay {
+        command.arg("-I").arg(overlay);
+    }
+    for include in place.includes() {
+        command.arg("-I").arg(include);
+    }
+    if !arguments.only_compile {
+        link(&mut command, arguments, place)?;
+    }
+    Ok(command)
+}
+
+/// A pointer that is put into a DWORD and taken out again has to fit, and what is beside the DWORD
+/// has to be zero: all memory is below 4 GiB, and variables begin as zero.
+fn lp32(command: &mut Command, cxx: bool, clang: bool) {
+    command.args(["-DOVERLAPPED_LP32=1", "-include", "overlapped/lp32.h"]);
+    command.args(["-fno-pie", "-no-pie", "-ftrivial-auto-var-init=zero"]);
+    command.arg("-Wno-int-to-pointer-cast");
+    if !cxx {
+        command.arg("-Wno-pointer-to-int-cast");
+    }
+    if clang {
+        command.arg("-fms-extensions");
+        command.arg("-enable-trivial-auto-var-init-zero-knowing-it-will-be-removed-from-clang");
+    } else if cxx {
+        command.arg("-fpermissive");
+    }
+}
+
+fn link(command: &mut Command, arguments: &Arguments, place: &Place) -> Result<(), String> {
+    if arguments.static_library {
+        command.arg(place.library.join("liboverlapped_win32.a"));
+        command.args(["-lm", "-ldl"]);
+        return Ok(());
+    }
+    command.arg("-L").arg(&place.library);
+    command.arg("-loverlapped_win32");
+    command.arg(format!("-Wl,-rpath,{}", place.library.display()));
+    // Cargo gives the library no version in its name, and the program asks for it with one.
+    let (plain, versioned) = (
+        place.library.join("liboverlapped_win32.so"),
+        place.library.join(crate::install::SONAME),
+    );
+    if plain.exists() && !versioned.exists() {
+        crate::install::link("liboverlapped_win32.so", &versioned)?;
+    }
+    Ok(())
+}
+
+fn compiler(cxx: bool) -> String {
+    let (own, usual, default) = match cxx {
+        true => ("OVERLAPPED_CXX", "CXX", "g++"),
+        false => ("OVERLAPPED_CC", "CC", "gcc"),
+    };
+    // `make CC=overlapped-cc` sets CC for this program too.
+    let said = |name| {
+        env::var(name)
+            .ok()
+            .filter(|value| !value.is_empty() && !value.contains("overlapped-c"))
+    };
+    said(own)
+        .or_else(|| said(usual))
+        .unwrap_or_else(|| default.to_string())
+}
+
+pub fn run(mut command: Command, arguments: &Arguments) -> Result<ExitCode, String> {
+    if arguments.verbose {
+        eprintln!("{command:?}");
+    }
+    let program = command.get_program().to_string_lossy().into_owned();
+    let mut child = command
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(|error| format!("{program}: {error}"))?;
+    let mut messages = Messages {
+        lp32: arguments.lp32,
+        ..Messages::default()
+    };
+    let stderr = child.stderr.take().expect("it is piped");
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        messages.line(&String::from_utf8_lossy(&line));
+    }
+    let status = child
+        .wait()
+        .map_err(|error| format!("{program}: {error}"))?;
+    messages.end();
+    Ok(match status.code() {
+        Some(code) => ExitCode::from(code as u8),
+        None => ExitCode::FAILURE,
+    })
+}
+
+#[derive(Default)]
+struct Messages {
+    lp32: bool,
+    undefined: BTreeSet<String>,
+    advice: BTreeSet<&'static str>,
+    /// A line that belongs to the next, if that is about an undefined name.
+    held: Option<String>,
+}
+
+impl Messages {
+    fn line(&mut self, line: &str) {
+        if let Some(name) = undefined(line) {
+            self.held = None;
+            self.undefined.insert(name.to_string());
+            return;
+        }
+        if let Some(held) = self.held.take() {
+            eprintln!("{held}");
+        }
+        // The linker's "in function ..." before it.
+        if line.contains(": in function `") {
+            self.held = Some(line.to_string());
+            return;
+        }
+        if let Some(advice) = advice(line, self.lp32) {
+            self.advice.insert(advice);
+        }
+        eprintln!("{line}");
+    }
+
+    fn end(mut self) {
+        if let Some(held) = self.held.take() {
+            eprintln!("{held}");
+        }
+        for name in &self.undefined {
+            eprintln!(
+                "overlapped-cc: `{name}` is not in overlapped-win32, and nothing else was linked that has it"
+            );
+        }
+        for advice in &self.advice {
+            eprintln!("overlapped-cc: {advice}");
+        }
+    }
+}
+
+/// The name in the linker's message that there is none.
+fn undefined(line: &str) -> Option<&str> {
+    let (_, rest) = line
+        .split_once("undefined reference to `")
+        .or_else(|| line.split_once("undefined symbol: "))?;
+    rest.split('\'').next()
+}
+
+/// What to change, for messages that are about what there is not.
+fn advice(line: &str, lp32: bool) -> Option<&'static str> {
+    let missing = line.contains("No such file or directory") || line.contains("file not found");
+    let header =
+        |names: &[&str]| missing && names.iter().any(|name| line.to_lowercase().contains(name));
+    if header(&["afx", "atlbase", "atlstr", "cstringt"]) {
+        return Some(
+            "MFC and ATL are not supported: use std::string, std::vector and std::list in their place",
+        );
+    }
+    if header(&["stdafx.h", "pch.h"]) {
+        return Some(
+            "the precompiled header's file is missing: add it, or an empty file of its name",
+        );
+    }
+    if header(&["winreg.h", "winsvc.h"]) {
+        return Some(
+            "the registry and services are not supported: read settings from a file, run as a daemon",
+        );
+    }
+    if header(&["psapi.h", "dbghelp.h", "tlhelp32.h", "iphlpapi.h", "pdh.h"]) {
+        return Some(
+            "there is no such header here: leave out what inspects processes and machines, or put it in #ifdef",
+        );
+    }
+    if line.contains("__asm") || line.contains("'_asm'") {
+        return Some("inline assembly of Microsoft's is not supported: use <intrin.h>, or C");
+    }
+    if line.contains("__except")
+        || line.contains("__finally")
+        || (line.contains("__try") && line.contains("undeclared"))
+    {
+        return Some(
+            "structured exceptions are there in C++ only: compile the file as C++ (-x c++)",
+        );
+    }
+    if line.contains("wchar_t") && (line.contains("char16_t") || line.contains("WCHAR")) {
+        return Some(
+            "text of WCHARs is written u\"...\" here, or TEXT(\"...\") with UNICODE: a wchar_t has 32 bits",
+        );
+    }
+    if !lp32
+        && (line.contains("loses precision") || line.contains("cast from pointer to smaller type"))
+    {
+        return Some(
+            "a pointer does not fit into a DWORD: cast it to ULONG_PTR, or compile with --lp32",
+        );
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_linkers_message_is_a_name() {
+        assert_eq!(
+            undefined("x.c:(.text+0x5): undefined reference to `RegOpenKeyExA'"),
+            Some("RegOpenKeyExA")
+        );
+        assert_eq!(undefined("x.c: error: nothing"), None);
+    }
+
+    #[test]
+    fn what_is_not_there_has_a_line_of_advice() {
+        assert!(
+            advice(
+                "x.cpp:1:10: fatal error: afxwin.h: No such file or directory",
+                false
+            )
+            .is_some()
+        );
+        assert!(
+            advice(
+                "x.cpp:1:10: fatal error: mine.h: No such file or directory",
+                false
+            )
+            .is_none()
+        );
+    }
+}
