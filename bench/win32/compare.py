@@ -101,12 +101,12 @@ class Server:
         """At rest: while a thread runs, the kernel does not know exactly."""
         processes = self.session()
         if self.wine:
-            # The wineserver has a session of its own, and works in a directory that the prefix has.
+            # The wineserver has a session of its own, and works in a directory that is named after the prefix.
             place = wineserver_directory()
-            servers = [pid for pid in everybody() if of_process(os.readlink, f"/proc/{pid}/cwd") == place]
+            servers = [pid for pid in everybody() if str(of_process(os.readlink, f"/proc/{pid}/cwd")).endswith(place)]
             if not servers:
                 raise SystemExit("the wineserver is not found")
-            processes += servers
+            processes = {*processes, *servers}
         before = None
         for _ in range(20):
             now = sum(map(cpu_ns, processes))
@@ -139,8 +139,9 @@ def of_process(what, of):
 
 
 def wineserver_directory():
+    """The end of its name."""
     status = os.stat(environment()["WINEPREFIX"])
-    return f"/tmp/.wine-{os.getuid()}/server-{status.st_dev:x}-{status.st_ino:x}"
+    return f"/server-{status.st_dev:x}-{status.st_ino:x}"
 
 
 def cpu_ns(pid):
