@@ -1,6 +1,6 @@
 """What an echo costs a server that was written for Windows: native, under Wine, and beside other servers.
 
-    python3 bench/win32/compare.py [--rounds N] [--seconds T] [--connections 10,100]
+    python3 bench/win32/compare.py [--rounds N] [--seconds T] [--connections 10,100] [--only SERVERS] [--awake]
 
 It compiles `echo.c` of the Win32 face's tests and `plain.c` of this directory, once with overlapped-cc and once
 with mingw, and runs them, the latter under Wine, beside `overlapped_echo` and `epoll_plain`. In each round all
@@ -53,32 +53,32 @@ def build():
             command += ["-I", FACE / "include/spellings", "-o", MADE / f"{name}.exe", source, "-lws2_32"]
             subprocess.run(command, check=True)
     servers = {
-        "epoll, 1 thread": [BUILT / "epoll_plain"],
-        "epoll, 2 threads": [BUILT / "epoll_plain", "--workers", "2"],
-        "Rust, 1 worker": [BUILT / "overlapped_echo", "--workers", "1"],
-        "plain.c, 1 worker": [MADE / "plain", "1"],
-        "Rust, 4 workers": [BUILT / "overlapped_echo", "--workers", "4"],
-        "plain.c, 4 workers": [MADE / "plain", "4"],
-        "echo.c": [MADE / "echo"],
+        "epoll-1": [BUILT / "epoll_plain"],
+        "epoll-2": [BUILT / "epoll_plain", "--workers", "2"],
+        "rust-1": [BUILT / "overlapped_echo", "--workers", "1"],
+        "plain-1": [MADE / "plain", "1"],
+        "rust-4": [BUILT / "overlapped_echo", "--workers", "4"],
+        "plain-4": [MADE / "plain", "4"],
+        "echo": [MADE / "echo"],
     }
     if wine:
-        servers["plain.c, 1 worker, Wine"] = ["wine", MADE / "plain.exe", "1"]
-        servers["plain.c, 4 workers, Wine"] = ["wine", MADE / "plain.exe", "4"]
-        servers["echo.c, Wine"] = ["wine", MADE / "echo.exe"]
+        servers["plain-1-wine"] = ["wine", MADE / "plain.exe", "1"]
+        servers["plain-4-wine"] = ["wine", MADE / "plain.exe", "4"]
+        servers["echo-wine"] = ["wine", MADE / "echo.exe"]
     return servers
 
 
 # Native against native, what the Win32 face adds; native against Wine, what it saves.
 RATIOS = [
-    ("plain.c, 1 worker", "Rust, 1 worker"),
-    ("plain.c, 4 workers", "Rust, 4 workers"),
-    ("echo.c", "Rust, 4 workers"),
-    ("plain.c, 1 worker", "epoll, 1 thread"),
-    ("plain.c, 4 workers", "epoll, 2 threads"),
-    ("echo.c", "epoll, 2 threads"),
-    ("plain.c, 1 worker, Wine", "plain.c, 1 worker"),
-    ("plain.c, 4 workers, Wine", "plain.c, 4 workers"),
-    ("echo.c, Wine", "echo.c"),
+    ("plain-1", "rust-1"),
+    ("plain-4", "rust-4"),
+    ("echo", "rust-4"),
+    ("plain-1", "epoll-1"),
+    ("plain-4", "epoll-2"),
+    ("echo", "epoll-2"),
+    ("plain-1-wine", "plain-1"),
+    ("plain-4-wine", "plain-4"),
+    ("echo-wine", "echo"),
 ]
 
 
@@ -153,6 +153,7 @@ def load(server, connections, options, seed):
     """The server's CPU time for each request in microseconds, and requests per second."""
     command = [BUILT / "load", server.address, "--handshake", "--connections", str(connections)]
     command += ["--seconds", str(options.seconds), "--warmup", "0.2", "--seed", str(seed)]
+    command += ["--awake"] * options.awake
     generator = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
     def passed(word):
@@ -185,10 +186,14 @@ def main():
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--seconds", type=float, default=0.4)
     parser.add_argument("--connections", default="10,100")
+    parser.add_argument("--only", help="servers by name, separated by commas")
+    parser.add_argument("--awake", action="store_true", help="the load generator does not sleep: for one thread")
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     counts = [int(count) for count in options.connections.split(",")]
     commands = build()
+    if options.only:
+        commands = {name: commands[name] for name in options.only.split(",")}
     chance = random.Random(options.seed)
     rows = {(name, count): [] for name in commands for count in counts}
     for number in range(options.rounds):
