@@ -113,6 +113,28 @@ fn what_is_not_supported_is_said_in_a_line() {
 }
 
 #[test]
+fn objects_of_cxx_are_to_be_linked_as_such() {
+    let here = directory("objects");
+    let (source, object) = (here.join("x.cpp"), here.join("x.o"));
+    fs::write(
+        &source,
+        "#include <iostream>\n#include <windows.h>\nint main() { std::cout << GetLastError(); }\n",
+    )
+    .unwrap();
+    compile(&source, &object, &["-c"]);
+    let output = Command::new(WRAPPER)
+        .arg("-o")
+        .arg(here.join("program"))
+        .arg(&object)
+        .output()
+        .unwrap();
+    assert!(!output.status.success(), "it was linked");
+    let said = said(&output);
+    assert!(said.contains("link them with overlapped-c++"), "{said}");
+    assert!(!said.contains("is not in overlapped-win32"), "{said}");
+}
+
+#[test]
 fn installed_it_is_found_by_what_is_installed() {
     let prefix = directory("prefix");
     succeed(Command::new(WRAPPER).arg("--install").arg(&prefix));

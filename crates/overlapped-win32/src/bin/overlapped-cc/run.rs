@@ -149,7 +149,10 @@ impl Messages {
     fn line(&mut self, line: &str) {
         if let Some(name) = undefined(line) {
             self.held = None;
-            self.undefined.insert(name.to_string());
+            match is_of_cxx(name) {
+                true => self.advice.insert(LINK_AS_CXX),
+                false => self.undefined.insert(name.to_string()),
+            };
             return;
         }
         if let Some(held) = self.held.take() {
@@ -187,6 +190,23 @@ fn undefined(line: &str) -> Option<&str> {
         .split_once("undefined reference to `")
         .or_else(|| line.split_once("undefined symbol: "))?;
     rest.split('\'').next()
+}
+
+/// Objects do not show which language they were.
+const LINK_AS_CXX: &str = "these objects are C++: link them with overlapped-c++";
+
+/// Whether a name is the standard library's of C++, which GCC links for C++ only.
+fn is_of_cxx(name: &str) -> bool {
+    [
+        "std::",
+        "__cxa_",
+        "__gxx_personality",
+        "operator new",
+        "operator delete",
+        "vtable for __cxxabiv1",
+    ]
+    .iter()
+    .any(|beginning| name.starts_with(beginning))
 }
 
 /// What to change, for messages that are about what there is not.
@@ -251,6 +271,14 @@ mod tests {
             Some("RegOpenKeyExA")
         );
         assert_eq!(undefined("x.c: error: nothing"), None);
+    }
+
+    #[test]
+    fn what_only_cxx_links_is_known() {
+        assert!(is_of_cxx("std::ios_base::Init::Init()"));
+        assert!(is_of_cxx("operator new(unsigned long)"));
+        assert!(!is_of_cxx("RegOpenKeyExA"));
+        assert!(!is_of_cxx("Session::std::length"));
     }
 
     #[test]
