@@ -1,4 +1,5 @@
 //! The calls that are not I/O, through the functions that programs link.
+#![cfg(target_os = "linux")]
 
 mod apcs;
 mod console;
