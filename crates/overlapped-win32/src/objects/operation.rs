@@ -328,6 +328,22 @@ impl Memory {
         }
     }
 
+    /// Somebody takes its packet; `None` if there is to be none. Its socket may not have been able to go
+    /// backstage when it was started, so its event is still to be set.
+    #[inline]
+    pub(crate) fn taken(mut self: Box<Self>) -> Option<Box<Self>> {
+        if let Some(more) = &mut self.more {
+            if let Some(event) = more.event.take() {
+                event.set();
+            }
+            if more.no_packet {
+                self.give_back();
+                return None;
+            }
+        }
+        Some(self)
+    }
+
     /// It has ended, and nobody takes a packet to learn of that: tells whoever is to be told.
     pub(crate) fn tell(mut self: Box<Self>) {
         let Some(more) = &mut self.more else {

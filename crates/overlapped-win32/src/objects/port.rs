@@ -252,10 +252,10 @@ pub(crate) fn blocking<R>(f: impl FnOnce() -> R) -> R {
 }
 
 impl Packet {
-    /// Reads it off an operation, whose memory is free then; `None` if it goes on.
+    /// Reads it off an operation, whose memory is free then; `None` if it goes on, or has no packet.
     #[inline]
     fn of(operation: Operation) -> Option<Packet> {
-        let memory = Memory::from_core(operation).settle()?;
+        let memory = Memory::from_core(operation).settle()?.taken()?;
         let packet = Packet {
             key: memory.key,
             overlapped: memory.overlapped,
