@@ -303,3 +303,39 @@ fn cx_8_without_a_port_or_with_an_event_operations_end_with_their_thread() {
         close_handle(port);
     }
 }
+
+#[test]
+fn a_threads_last_destructor_may_wait_for_a_socket() {
+    use std::cell::Cell;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Receives when its thread ends.
+    #[derive(Default)]
+    struct Last(Cell<Option<(usize, Sender<Result<i32, u32>>)>>);
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            if let Some((socket, told)) = self.0.take() {
+                told.send(recv_now(socket, &mut [0; 8])).unwrap();
+            }
+        }
+    }
+
+    thread_local!(static LAST: Last = Last::default());
+
+    let (socket, mut peer) = connected();
+    let (told, tells) = channel();
+    let thread = std::thread::spawn(move || {
+        LAST.with(|last| last.0.set(Some((socket, told))));
+        // What waits for this is made after the variable, and is gone before it.
+        assert_eq!(recv_now(socket, &mut [0; 8]), Ok(1));
+    });
+    // Long enough, mostly, that both have to wait.
+    for byte in [b"a", b"b"] {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        peer.write_all(byte).unwrap();
+    }
+    assert_eq!(tells.recv().unwrap(), Ok(1));
+    thread.join().unwrap();
+    close(socket);
+}
