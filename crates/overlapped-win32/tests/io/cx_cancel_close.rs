@@ -310,23 +310,24 @@ fn a_threads_last_destructor_may_wait_for_a_socket() {
     use std::sync::mpsc::{Sender, channel};
 
     /// Receives when its thread ends.
-    #[derive(Default)]
-    struct Last(Cell<Option<(usize, Sender<Result<i32, u32>>)>>);
+    struct Last {
+        socket: usize,
+        told: Sender<Result<i32, u32>>,
+    }
 
     impl Drop for Last {
         fn drop(&mut self) {
-            if let Some((socket, told)) = self.0.take() {
-                told.send(recv_now(socket, &mut [0; 8])).unwrap();
-            }
+            let received = recv_now(self.socket, &mut [0; 8]);
+            self.told.send(received).unwrap();
         }
     }
 
-    thread_local!(static LAST: Last = Last::default());
+    thread_local!(static LAST: Cell<Option<Last>> = const { Cell::new(None) });
 
     let (socket, mut peer) = connected();
     let (told, tells) = channel();
     let thread = std::thread::spawn(move || {
-        LAST.with(|last| last.0.set(Some((socket, told))));
+        LAST.set(Some(Last { socket, told }));
         // What waits for this is made after the variable, and is gone before it.
         assert_eq!(recv_now(socket, &mut [0; 8]), Ok(1));
     });
