@@ -222,10 +222,13 @@ impl Socket {
                     true => Status::INVALID_HANDLE,
                     false => status_of(&error),
                 };
-                for mut operation in under_way {
-                    let bytes = operation.bytes();
-                    operation.finish(status, bytes);
-                    backstage::finish(operation);
+                for operation in under_way {
+                    let mut memory = Memory::from_core(operation);
+                    // Its packet is passed on, wherever it was started.
+                    memory.more().notification = Some(self.notification.clone());
+                    let bytes = memory.bytes();
+                    memory.header().finish(status, bytes);
+                    backstage::finish(memory.into_core());
                 }
                 Err(status)
             }
