@@ -73,6 +73,16 @@ impl Socket {
         idle
     }
 
+    /// Whether anything is being sent, so that closing lingers.
+    pub fn is_sending(&self) -> bool {
+        let mut sending = false;
+        self.0.visit(|operation| {
+            let kind = operation.kind();
+            sending |= kind.is_send_side() && kind != Kind::Connect;
+        });
+        sending
+    }
+
     /// Closes the socket, whatever handles there are.
     pub fn close(&self) {
         self.0.close();

@@ -128,7 +128,7 @@ unsafe fn accept_ex(
     }
     // SAFETY: by the caller's word.
     let told = unsafe { Told::of(overlapped) }?;
-    let accepting = Accepting::new(&listener, target, buffer, lengths)?;
+    let accepting = Accepting::new(&listener, target.clone(), buffer, lengths)?;
     let mut memory = Memory::take(overlapped);
     let header = memory.header();
     match (accepting.has_room(), lengths[0]) {
@@ -142,7 +142,9 @@ unsafe fn accept_ex(
         (false, _) => header.prepare(Kind::Readable, []),
     }
     memory.more().accepting = Some(accepting);
-    listener.start(memory, told, true)
+    let started = listener.start(memory, told, true);
+    target.stop_accepting_if_closed();
+    started
 }
 
 /// Finds the addresses in the buffer of an accept (AX-2).
@@ -162,10 +164,11 @@ pub unsafe extern "C" fn GetAcceptExSockaddrs(
     remote: *mut *mut sockaddr,
     remote_size: *mut i32,
 ) {
+    let data = data_length as usize;
     let parts = [
-        (data_length, local_length, local, local_size),
+        (data, local_length, local, local_size),
         (
-            data_length + local_length,
+            data + local_length as usize,
             remote_length,
             remote,
             remote_size,
@@ -177,7 +180,7 @@ pub unsafe extern "C" fn GetAcceptExSockaddrs(
         }
         // SAFETY: by the caller's word.
         unsafe {
-            let part = buffer.cast::<u8>().add(at as usize);
+            let part = buffer.cast::<u8>().add(at);
             match room as usize >= ADDRESS_AT {
                 true => {
                     *to = part.add(ADDRESS_AT).cast();

@@ -56,7 +56,9 @@ pub unsafe extern "C" fn DuplicateHandle(
 ) -> BOOL {
     let made = handle::duplicate(from).and_then(|made| {
         if options & DUPLICATE_CLOSE_SOURCE != 0 {
-            handle::close(from)?;
+            handle::close(from).inspect_err(|_| {
+                let _ = handle::close(made);
+            })?;
         }
         if to.is_null() {
             return handle::close(made);

@@ -300,6 +300,16 @@ impl Memory {
         }
     }
 
+    /// It has ended before the call returns, and has a packet: what is written of it is written now
+    /// (PK-10). A program whose last sends ended so may never take their packets.
+    #[inline]
+    pub(crate) fn ended_at_once(&mut self) {
+        // What has more to it is not over before the packet is taken.
+        if self.more.is_none() {
+            self.write_status();
+        }
+    }
+
     /// Writes how it ended to where the program looks, once.
     #[inline]
     fn write_status(&mut self) {
@@ -316,6 +326,22 @@ impl Memory {
                     .store(status.code() as u32 as usize, Release);
             }
         }
+    }
+
+    /// Somebody takes its packet; `None` if there is to be none. Its socket may not have been able to go
+    /// backstage when it was started, so its event is still to be set.
+    #[inline]
+    pub(crate) fn taken(mut self: Box<Self>) -> Option<Box<Self>> {
+        if let Some(more) = &mut self.more {
+            if let Some(event) = more.event.take() {
+                event.set();
+            }
+            if more.no_packet {
+                self.give_back();
+                return None;
+            }
+        }
+        Some(self)
     }
 
     /// It has ended, and nobody takes a packet to learn of that: tells whoever is to be told.
@@ -413,7 +439,7 @@ unsafe fn ended(header: NonNull<Header>) {
     memory.write_status();
 }
 
-/// The port has ended, and the operation has no packet.
+/// The port has ended, and the operation has no packet or it was dropped.
 ///
 /// # Safety
 ///
@@ -421,7 +447,11 @@ unsafe fn ended(header: NonNull<Header>) {
 unsafe fn release(header: NonNull<Header>) {
     // SAFETY: as in `from_core`.
     let mut memory = unsafe { Box::from_raw(header.cast::<Memory>().as_ptr()) };
-    memory.write_status();
+    // A packet that was dropped leaves the program's structure alone: it may be gone, since the program
+    // knows by other means that the operation is over (CX-10).
+    if memory.status() == Status::PENDING {
+        memory.write_status();
+    }
     if let Some(event) = memory.more.as_mut().and_then(|more| more.event.take()) {
         event.set();
     }

@@ -154,15 +154,22 @@ impl Port {
         loop {
             let mut taken = OperationList::new();
             let (most, left) = (entries.len(), waits.left());
-            match alerts {
+            let result = match alerts {
                 None => self.core.get_many(&mut taken, most, left),
                 Some(thread) => {
                     let arm =
                         |alert: Alert| thread.apcs().wake_with(Arc::new(move || alert.raise()));
-                    self.core.get_many_alertable(&mut taken, most, left, arm)
+                    let result = self.core.get_many_alertable(&mut taken, most, left, arm);
+                    // Woken late, for a call that has been run since.
+                    let mut is_over =
+                        || thread.apcs().pending() || waits.left() == Some(Duration::ZERO);
+                    if matches!(result, Err(GetError::TimedOut)) && !is_over() {
+                        continue;
+                    }
+                    result
                 }
-            }
-            .map_err(of_get)?;
+            };
+            result.map_err(of_get)?;
             let mut count = 0;
             for packet in taken.filter_map(Packet::of) {
                 entries[count] = OVERLAPPED_ENTRY {
@@ -252,10 +259,10 @@ pub(crate) fn blocking<R>(f: impl FnOnce() -> R) -> R {
 }
 
 impl Packet {
-    /// Reads it off an operation, whose memory is free then; `None` if it goes on.
+    /// Reads it off an operation, whose memory is free then; `None` if it goes on, or has no packet.
     #[inline]
     fn of(operation: Operation) -> Option<Packet> {
-        let memory = Memory::from_core(operation).settle()?;
+        let memory = Memory::from_core(operation).settle()?.taken()?;
         let packet = Packet {
             key: memory.key,
             overlapped: memory.overlapped,

@@ -132,6 +132,25 @@ fn cx_6_what_was_sent_before_the_close_arrives() {
 }
 
 #[test]
+fn cx_6_what_was_sent_before_the_close_arrives_though_nobody_takes_packets() {
+    let (port, socket, mut peer) = associated(1);
+    let content: Vec<u8> = (0..8 << 20).map(|at: u32| (at % 251) as u8).collect();
+    let mut ov = overlapped();
+    assert_eq!(send(socket, &content, &mut ov), PENDING);
+    assert_eq!(ov.Internal, STATUS_PENDING);
+    close(socket);
+    let mut received = Vec::new();
+    peer.read_to_end(&mut received).unwrap();
+    assert!(received == content);
+    // HasOverlappedIoCompleted (PK-10).
+    let internal = &raw const ov.Internal;
+    // SAFETY: it is there, and written by another thread.
+    until(|| unsafe { internal.read_volatile() } != STATUS_PENDING);
+    assert_eq!(success(port, 1, &ov), 8 << 20);
+    close_handle(port);
+}
+
+#[test]
 fn cx_7_operations_stay_until_the_last_handle_is_closed() {
     for original_first in [true, false] {
         let (port, socket, mut peer) = associated(1);
@@ -187,6 +206,26 @@ fn cx_10_queued_packets_are_discarded_with_the_port() {
     assert_eq!(read_exactly(&mut peer, 1), b"x");
     assert_ne!(ov.Internal, STATUS_PENDING);
     close(socket);
+}
+
+#[test]
+fn cx_10_a_discarded_packet_is_not_written_to_what_may_be_gone() {
+    let (port, socket, mut peer) = associated(1);
+    let (mut sent, mut received, mut room) = (overlapped(), overlapped(), [0; 8]);
+    assert_eq!(recv(socket, &mut room, &mut received), PENDING);
+    assert_eq!(send(socket, b"x", &mut sent), PENDING);
+    close(socket);
+    assert_eq!(read_exactly(&mut peer, 1), b"x");
+    // Both are over, as the program can see, and it uses the memory otherwise.
+    assert_ne!(sent.Internal, STATUS_PENDING);
+    assert_ne!(received.Internal, STATUS_PENDING);
+    for ov in [&mut sent, &mut received] {
+        (ov.Internal, ov.InternalHigh) = (4711, 4712);
+    }
+    close_handle(port);
+    for ov in [sent, received] {
+        assert_eq!((ov.Internal, ov.InternalHigh), (4711, 4712));
+    }
 }
 
 #[test]
@@ -263,4 +302,41 @@ fn cx_8_without_a_port_or_with_an_event_operations_end_with_their_thread() {
         close_handle(ov.hEvent);
         close_handle(port);
     }
+}
+
+#[test]
+fn a_threads_last_destructor_may_wait_for_a_socket() {
+    use std::cell::Cell;
+    use std::sync::mpsc::{Sender, channel};
+
+    /// Receives when its thread ends.
+    struct Last {
+        socket: usize,
+        told: Sender<Result<i32, u32>>,
+    }
+
+    impl Drop for Last {
+        fn drop(&mut self) {
+            let received = recv_now(self.socket, &mut [0; 8]);
+            self.told.send(received).unwrap();
+        }
+    }
+
+    thread_local!(static LAST: Cell<Option<Last>> = const { Cell::new(None) });
+
+    let (socket, mut peer) = connected();
+    let (told, tells) = channel();
+    let thread = std::thread::spawn(move || {
+        LAST.set(Some(Last { socket, told }));
+        // What waits for this is made after the variable, and is gone before it.
+        assert_eq!(recv_now(socket, &mut [0; 8]), Ok(1));
+    });
+    // Long enough, mostly, that both have to wait.
+    for byte in [b"a", b"b"] {
+        std::thread::sleep(std::time::Duration::from_millis(50));
+        peer.write_all(byte).unwrap();
+    }
+    assert_eq!(tells.recv().unwrap(), Ok(1));
+    thread.join().unwrap();
+    close(socket);
 }

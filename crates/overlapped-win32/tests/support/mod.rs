@@ -5,7 +5,7 @@
 
 use std::env;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write, stderr};
 use std::net::{Ipv4Addr, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -38,6 +38,41 @@ pub fn has(program: &str) -> bool {
         .is_ok_and(|status| status.success())
 }
 
+/// Says that something is not tested, past the test harness: what a test that succeeds has printed is
+/// not shown.
+pub fn skipped(what: &str) {
+    let _ = writeln!(stderr(), "SKIPPED: {what}");
+}
+
+/// Whether the wrapper's compiler for this source is here and takes these options; else it is said
+/// that it is not.
+pub fn can_compile(source: &str, options: &[&str]) -> bool {
+    let cxx = source.to_ascii_lowercase().ends_with(".cpp");
+    let (own, usual, default, language) = match cxx {
+        true => ("OVERLAPPED_CXX", "CXX", "g++", "c++"),
+        false => ("OVERLAPPED_CC", "CC", "gcc", "c"),
+    };
+    let said = |name| env::var(name).ok().filter(|value| !value.is_empty());
+    let compiler = said(own).or_else(|| said(usual));
+    let compiler = compiler.unwrap_or_else(|| default.to_string());
+    let options = options.iter().map(|&option| match option {
+        // Since GCC 12.
+        "--lp32" => "-ftrivial-auto-var-init=zero",
+        option => option,
+    });
+    let takes = Command::new(&compiler)
+        .args(options)
+        .args(["-fsyntax-only", "-x", language, "/dev/null"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status()
+        .is_ok_and(|status| status.success());
+    if !takes {
+        skipped(&format!("no {compiler} that can compile {source}"));
+    }
+    takes
+}
+
 /// The compilers for Windows, if they and Wine are here; else it is said that they are not.
 pub fn mingw() -> Option<Mingw> {
     let missing: Vec<_> = ["x86_64-w64-mingw32-gcc", "x86_64-w64-mingw32-g++", "wine"]
@@ -47,7 +82,7 @@ pub fn mingw() -> Option<Mingw> {
     if missing.is_empty() {
         return Some(Mingw);
     }
-    println!("SKIPPED under Wine: no {}", missing.join(", no "));
+    skipped(&format!("under Wine: no {}", missing.join(", no ")));
     None
 }
 

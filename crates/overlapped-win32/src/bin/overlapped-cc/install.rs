@@ -89,12 +89,14 @@ fn copy(from: &Path, to: &Path) -> Result<(), String> {
     put().map_err(|error| format!("{} to {}: {error}", from.display(), to.display()))
 }
 
-/// Makes `path` name what is called `target` beside it.
+/// Makes `path` name what is called `target` beside it. In one step: another compiler may be doing the
+/// same, and a program be looking for it.
 pub fn link(target: &str, path: &Path) -> Result<(), String> {
     #[cfg(unix)]
     let made = {
-        let _ = fs::remove_file(path);
-        std::os::unix::fs::symlink(target, path)
+        let beside = path.with_extension(format!("{}.new", std::process::id()));
+        let _ = fs::remove_file(&beside);
+        std::os::unix::fs::symlink(target, &beside).and_then(|()| fs::rename(&beside, path))
     };
     #[cfg(not(unix))]
     let made: io::Result<()> = Err(io::Error::from(io::ErrorKind::Unsupported));

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use overlapped_core::{Endpoint, Status};
 
+use super::place::Place;
 use super::{Flag, Socket};
 use crate::error::Error;
 use crate::net::Any;
@@ -83,8 +84,8 @@ impl Accepting {
             };
         };
         let names = [
-            (self.received, self.local, libc::getsockname as Ask),
-            (self.received + self.local, self.remote, libc::getpeername),
+            (0, self.local, libc::getsockname as Ask),
+            (self.local, self.remote, libc::getpeername),
         ];
         let fd = {
             use std::os::fd::AsRawFd;
@@ -104,7 +105,7 @@ impl Accepting {
                 // SAFETY: the program gave a buffer of these lengths until now, and the address is
                 // not longer than the room, as was seen before.
                 unsafe {
-                    let to = self.buffer.add(at as usize);
+                    let to = self.buffer.add(self.received as usize + at as usize);
                     let length = crate::net::write_length(&address, to.add(ADDRESS_AT));
                     to.cast::<u32>().write_unaligned(length as u32);
                 }
@@ -138,6 +139,14 @@ impl Socket {
         let listener = self.listener().upgrade();
         if let Some(listener) = listener {
             listener.cancel_those(|memory| memory.is_accepting_for(self));
+        }
+    }
+
+    /// An accept has been started for it. Had it been closed before, the accept was not there to be ended,
+    /// and would take a connection that nobody gets.
+    pub(crate) fn stop_accepting_if_closed(self: &Arc<Self>) {
+        if matches!(*self.place(), Place::Closed) {
+            self.stop_accepting();
         }
     }
 

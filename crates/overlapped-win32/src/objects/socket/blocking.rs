@@ -29,12 +29,14 @@ struct Waiting {
 
 thread_local! {
     /// What wakes the thread.
-    static WAKER: Option<Arc<OwnedFd>> = {
-        // SAFETY: plain numbers; the descriptor is new, and nobody else's.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        // SAFETY: as above.
-        (fd != -1).then(|| Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }))
-    };
+    static WAKER: Option<Arc<OwnedFd>> = waker();
+}
+
+fn waker() -> Option<Arc<OwnedFd>> {
+    // SAFETY: plain numbers.
+    let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+    // SAFETY: the descriptor is new, and nobody else's.
+    (fd != -1).then(|| Arc::new(unsafe { OwnedFd::from_raw_fd(fd) }))
 }
 
 impl Blocked {
@@ -141,7 +143,9 @@ pub(crate) fn poll(
     fds: &mut Vec<libc::pollfd>,
     deadline: Option<Instant>,
 ) -> Result<Polled, Error> {
-    let waker = WAKER.with(Clone::clone).ok_or(Error::WSAENOBUFS)?;
+    // A destructor of the program's may run after the thread's own is gone.
+    let waker = WAKER.try_with(Clone::clone).unwrap_or_else(|_| waker());
+    let waker = waker.ok_or(Error::WSAENOBUFS)?;
     let me = Thread::current();
     loop {
         let mut open = true;

@@ -269,6 +269,10 @@ impl Socket {
 
     /// Its last handle was closed (CX-6).
     pub(crate) fn close(self: &Arc<Self>) {
+        // What is being sent goes on, also if nobody takes packets any more.
+        if self.seated().is_some_and(|socket| socket.is_sending()) {
+            let _ = self.seat(true);
+        }
         let place = std::mem::replace(&mut *self.place(), Place::Closed);
         self.blocked.end();
         self.stop_accepting();

@@ -129,8 +129,8 @@ impl Socket {
                 memory.key = key;
             }
             let refused = match start_on(&socket, memory, direct) {
-                Ok(Outcome::Pending(_)) => return Ok(Started::Pending),
-                Ok(Outcome::Done(operation)) => return at_once(operation),
+                Ok(None) => return Ok(Started::Pending),
+                Ok(Some(operation)) => return at_once(operation),
                 Err(refused) => refused,
             };
             memory = Memory::from_core(refused.operation);
@@ -222,10 +222,13 @@ impl Socket {
                     true => Status::INVALID_HANDLE,
                     false => status_of(&error),
                 };
-                for mut operation in under_way {
-                    let bytes = operation.bytes();
-                    operation.finish(status, bytes);
-                    backstage::finish(operation);
+                for operation in under_way {
+                    let mut memory = Memory::from_core(operation);
+                    // Its packet is passed on, wherever it was started.
+                    memory.more().notification = Some(self.notification.clone());
+                    let bytes = memory.bytes();
+                    memory.header().finish(status, bytes);
+                    backstage::finish(memory.into_core());
                 }
                 Err(status)
             }
@@ -241,7 +244,7 @@ impl Socket {
         if backstage {
             memory.more().notification = Some(self.notification.clone());
         }
-        match start_on(&socket, memory, false) {
+        match socket.start(memory.into_core()) {
             Ok(_) => Ok(()),
             Err(refused) => Err((Memory::from_core(refused.operation), refused.status)),
         }
@@ -334,8 +337,8 @@ impl Ready {
         memory.key = self.key;
         memory.begin();
         match start_on(&self.socket, memory, self.direct) {
-            Ok(Outcome::Pending(_)) => Ok(Ok(Started::Pending)),
-            Ok(Outcome::Done(operation)) => Ok(at_once(operation)),
+            Ok(None) => Ok(Ok(Started::Pending)),
+            Ok(Some(operation)) => Ok(at_once(operation)),
             Err(refused) => {
                 let memory = Memory::from_core(refused.operation);
                 match refused.status {
@@ -348,15 +351,24 @@ impl Ready {
     }
 }
 
+/// Starts an operation. One that has ended at once comes back if that is to be told directly, and is
+/// queued otherwise.
 #[inline]
 fn start_on(
     socket: &overlapped_core::Socket,
     memory: Box<Memory>,
     direct: bool,
-) -> Result<Outcome, Refused> {
-    match direct {
-        true => socket.start_direct(memory.into_core()),
-        false => socket.start(memory.into_core()).map(Outcome::Pending),
+) -> Result<Option<Operation>, Refused> {
+    match socket.start_direct(memory.into_core())? {
+        Outcome::Pending(_) => Ok(None),
+        Outcome::Done(operation) if direct => Ok(Some(operation)),
+        Outcome::Done(operation) => {
+            let mut memory = Memory::from_core(operation);
+            memory.ended_at_once();
+            // A port that has ended drops it.
+            drop(socket.post(memory.into_core()));
+            Ok(None)
+        }
     }
 }
 
