@@ -3,7 +3,8 @@
 //! A handle is a number that names an entry, and an entry names an object. Handles are given out as
 //! Windows does: multiples of four, so that the two lowest bits are free for the program (PK-7), and
 //! below 2^31, since programs keep them in ints. Between is a generation, so that a handle that was
-//! closed does not name what came after it, for as long as 512 others have not had the entry:
+//! closed does not name what came after it, for as long as 512 others have not had the entry. Entries
+//! rest before they are used again, so that this takes half a million others:
 //!
 //! ```text
 //! 31 30        22 21               2 1 0
@@ -14,6 +15,7 @@
 //! closed, which is what ends a port's waits and a socket's operations (CX-6, CX-7, CX-9); whoever is
 //! using it at that moment keeps its memory.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{
     AtomicU32, AtomicUsize, Ordering::Acquire, Ordering::Release, Ordering::SeqCst,
 };
@@ -29,18 +31,20 @@ const GENERATIONS: u32 = 1 << 9;
 /// How many handles there may be at once.
 const MOST: usize = 1 << INDEX_BITS;
 const CHUNK: usize = 1024;
+/// How many closed entries rest.
+const RESTING: usize = 1024;
 
 /// Entries never move, so that finding one takes no lock but its own.
 static CHUNKS: [OnceLock<Box<[Slot]>>; MOST / CHUNK] = [const { OnceLock::new() }; MOST / CHUNK];
 
 static FREE: Mutex<Free> = Mutex::new(Free {
-    closed: Vec::new(),
+    closed: VecDeque::new(),
     // 0 is no handle.
     unused: 1,
 });
 
 struct Free {
-    closed: Vec<u32>,
+    closed: VecDeque<u32>,
     /// From here on entries were never used.
     unused: u32,
 }
@@ -134,7 +138,7 @@ pub(crate) fn close(handle: HANDLE) -> Result<(), Error> {
     let index = index_of(handle).expect("it was found");
     at(index).open.store(0, Release);
     drop(entry);
-    lock(&FREE).closed.push(index);
+    lock(&FREE).closed.push_back(index);
     gone(named);
     Ok(())
 }
@@ -167,7 +171,13 @@ pub(crate) fn look<R>(handle: HANDLE, f: impl FnOnce(&Object) -> R) -> Result<R,
 fn insert(named: Arc<Named>) -> Result<HANDLE, Error> {
     let index = {
         let mut free = lock(&FREE);
-        match free.closed.pop() {
+        let rested = free.closed.len() > RESTING || free.unused as usize == MOST;
+        let closed = if rested {
+            free.closed.pop_front()
+        } else {
+            None
+        };
+        match closed {
             Some(index) => index,
             None if (free.unused as usize) < MOST => {
                 free.unused += 1;
@@ -247,6 +257,10 @@ mod tests {
         assert!(!is_open(one));
         assert_eq!(find(one).err(), Some(Error::INVALID_HANDLE));
         assert_eq!(close(one), Err(Error::INVALID_HANDLE));
+        // More than rest.
+        for _ in 0..3 * RESTING {
+            close(event()).unwrap();
+        }
         let others: Vec<_> = (0..100).map(|_| event()).collect();
         assert!(!others.contains(&one));
         assert!(find(one).is_err());
