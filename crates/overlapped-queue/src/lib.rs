@@ -38,9 +38,11 @@
 //!   is woken only when the backlog is worth it (packets times the mean handler time exceeds
 //!   [`BACKLOG`]). So that a handler that computes for long strands nobody, one sleeper is the
 //!   *watcher*: it sleeps with a time-out that grows from [`TICK_MIN`] to [`TICK_MAX`], and when
-//!   it finds that nobody took a packet since it last looked, or nobody has been in the engine,
-//!   although there may be work and room for a worker, it takes over. While nothing moves it disarms, and the next leader that leaves
-//!   arms one again.
+//!   it finds that nobody took a packet since it last looked, that one is still queued which was
+//!   then, or that nobody has been in the engine, although there may be work and room for a worker,
+//!   it takes over. While nothing moves it disarms, and the next leader that leaves arms one again.
+//!   Where leaders often stay away for longer than [`ABSENCE`], whether they block or compute,
+//!   somebody takes over the engine at once.
 //!
 //! Every rule of both policies is in one function, `State::settle`; the watcher is one function,
 //! `State::tick`.

@@ -6,86 +6,14 @@
 use std::io::{PipeReader, PipeWriter, Read, Write, pipe};
 use std::os::fd::AsRawFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{TryRecvError, channel};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 use overlapped::{CompletionPort, GetError, Notice, WakePolicy};
 
+use crate::worker::Worker;
 use crate::world::{Port, System, WATCHDOG, World, counts, text, until};
-
-type Job = Box<dyn FnOnce(&Port) + Send>;
-
-struct Worker {
-    jobs: Sender<Job>,
-    got: Receiver<Result<u64, GetError>>,
-    report: Sender<Result<u64, GetError>>,
-    thread: JoinHandle<()>,
-    port: Port,
-}
-
-impl Worker {
-    fn new(port: &Port) -> Worker {
-        let (jobs, todo) = channel::<Job>();
-        let (report, got) = channel();
-        let mine = port.clone();
-        let thread = std::thread::spawn(move || {
-            loop {
-                match todo.try_recv() {
-                    Ok(job) => job(&mine),
-                    Err(TryRecvError::Empty) => std::thread::yield_now(),
-                    Err(TryRecvError::Disconnected) => return,
-                }
-            }
-        });
-        Worker {
-            jobs,
-            got,
-            report,
-            thread,
-            port: port.clone(),
-        }
-    }
-
-    fn run(&self, job: impl FnOnce(&Port) + Send + 'static) {
-        self.jobs.send(Box::new(job)).unwrap();
-    }
-
-    fn get(&self, timeout: Duration) {
-        let report = self.report.clone();
-        self.run(move |port| {
-            let got = port.get_timeout(timeout);
-            report
-                .send(got.map(|packet| *packet.operation.user()))
-                .unwrap();
-        });
-    }
-
-    /// Begins to wait for a packet, and is waiting when this returns.
-    fn wait(&self) {
-        let before = self.port.stats().waiting;
-        self.get(WATCHDOG);
-        until("the worker waits", || {
-            self.port.stats().waiting == before + 1
-        });
-    }
-
-    fn got(&self) -> Result<u64, GetError> {
-        self.got
-            .recv_timeout(WATCHDOG)
-            .expect("the worker comes back")
-    }
-
-    fn packet(&self) -> u64 {
-        self.got().expect("a packet")
-    }
-
-    fn exit(self) {
-        drop(self.jobs);
-        self.thread.join().unwrap();
-    }
-}
 
 /// With each means and under each policy.
 fn each(concurrency: usize, test: impl Fn(&Port)) {
@@ -170,7 +98,11 @@ const WAYS: [Way; 5] = [
 fn cc_8_cc_9_a_worker_that_blocks_in_whatever_is_replaced_and_counts_again() {
     each(1, |port| {
         for (name, block) in WAYS {
-            let (a, b, c) = (Worker::new(port), Worker::new(port), Worker::new(port));
+            let (a, b, c) = (
+                Worker::computing(port),
+                Worker::computing(port),
+                Worker::computing(port),
+            );
             b.wait();
             a.wait();
             post(port, 1);
@@ -230,7 +162,7 @@ fn cc_9_a_worker_that_runs_or_could_run_keeps_its_place() {
                 });
             }
             for yields in [true, false] {
-                let (a, b) = (Worker::new(port), Worker::new(port));
+                let (a, b) = (Worker::computing(port), Worker::computing(port));
                 b.wait();
                 a.wait();
                 post(port, 1);
@@ -266,7 +198,7 @@ fn cc_9_a_worker_that_runs_or_could_run_keeps_its_place() {
 #[test]
 fn a_computing_worker_leaves_the_other_place_to_others() {
     each(2, |port| {
-        let (a, b) = (Worker::new(port), Worker::new(port));
+        let (a, b) = (Worker::computing(port), Worker::computing(port));
         a.wait();
         b.wait();
         post(port, 1);
@@ -292,7 +224,7 @@ fn a_computing_worker_leaves_the_other_place_to_others() {
 #[test]
 fn cc_8_what_finishes_while_the_worker_blocks_is_found() {
     each(1, |port| {
-        let (a, b) = (Worker::new(port), Worker::new(port));
+        let (a, b) = (Worker::computing(port), Worker::computing(port));
         b.wait();
         a.wait();
         post(port, 1);
@@ -380,7 +312,7 @@ fn a_worker_that_computes_is_rescued_only_where_nothing_is_known() {
             .notice_blocked(notice)
             .rescue_after(Some(Duration::from_millis(1)));
         let port = System::for_several_threads().build(builder);
-        let (a, b) = (Worker::new(&port), Worker::new(&port));
+        let (a, b) = (Worker::computing(&port), Worker::computing(&port));
         b.wait();
         a.wait();
         post(&port, 1);

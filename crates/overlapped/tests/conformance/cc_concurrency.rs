@@ -4,88 +4,13 @@
 //! at every step. A worker that has nothing to do is out, for all that the port knows here; what it
 //! knows of blocked threads is in `cc_blocked.rs`.
 
-use std::sync::mpsc::{Receiver, Sender, channel};
-use std::thread::JoinHandle;
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use overlapped::{CompletionPort, GetError, Notice, WakePolicy};
 
+use crate::worker::Worker;
 use crate::world::{Port, System, WATCHDOG, World, text, until};
-
-type Job = Box<dyn FnOnce(&Port) + Send>;
-
-struct Worker {
-    jobs: Sender<Job>,
-    got: Receiver<Result<u64, GetError>>,
-    report: Sender<Result<u64, GetError>>,
-    thread: JoinHandle<()>,
-    port: Port,
-}
-
-impl Worker {
-    fn new(port: &Port) -> Worker {
-        let (jobs, todo) = channel::<Job>();
-        let (report, got) = channel();
-        let mine = port.clone();
-        let thread = std::thread::spawn(move || {
-            for job in todo {
-                job(&mine);
-            }
-        });
-        Worker {
-            jobs,
-            got,
-            report,
-            thread,
-            port: port.clone(),
-        }
-    }
-
-    fn run(&self, job: impl FnOnce(&Port) + Send + 'static) {
-        self.jobs.send(Box::new(job)).unwrap();
-    }
-
-    /// Begins to wait for a packet, and is waiting when this returns.
-    fn wait(&self) {
-        let before = self.port.stats().waiting;
-        self.get(WATCHDOG);
-        until("the worker waits", || {
-            self.port.stats().waiting == before + 1
-        });
-        // On Windows the count is of those who are about to wait.
-        #[cfg(windows)]
-        std::thread::sleep(Duration::from_millis(20));
-    }
-
-    fn get(&self, timeout: Duration) {
-        let report = self.report.clone();
-        self.run(move |port| {
-            report
-                .send(
-                    port.get_timeout(timeout)
-                        .map(|packet| *packet.operation.user()),
-                )
-                .unwrap();
-        });
-    }
-
-    /// What the last get brought.
-    fn got(&self) -> Result<u64, GetError> {
-        self.got
-            .recv_timeout(WATCHDOG)
-            .expect("the worker comes back")
-    }
-
-    fn packet(&self) -> u64 {
-        self.got().expect("a packet")
-    }
-
-    /// Exits, and has exited when this returns.
-    fn exit(self) {
-        drop(self.jobs);
-        self.thread.join().unwrap();
-    }
-}
 
 fn port(concurrency: usize, policy: WakePolicy) -> Port {
     System::for_several_threads().build(

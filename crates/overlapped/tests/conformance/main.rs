@@ -12,6 +12,7 @@
 //! something that must not is shown by the state of the queue.
 
 mod wine;
+mod worker;
 mod world;
 
 mod ax_accept;
