@@ -11,7 +11,7 @@ use std::borrow::Cow;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue};
@@ -20,7 +20,7 @@ use crate::engine::epoll::Epoll;
 use crate::engine::files::{FileState, Files};
 use crate::engine::readiness::{SocketState, Table};
 use crate::engine::uring::Uring;
-use crate::engine::{Chosen, Readiness, System};
+use crate::engine::{Chosen, System};
 use crate::operation::{Item, ItemList, Kind, Operation, OperationList};
 use crate::pool::Pool;
 use crate::presence::Watch;
@@ -40,8 +40,6 @@ pub(crate) struct PortInner {
     watch: Watch,
     time_slice: Option<Duration>,
     table: Table,
-    /// What the leader is told, kept for the next one.
-    reports: Mutex<Vec<(u64, Readiness)>>,
     files: Files,
     pool: Pool,
     timers: Timers,
@@ -115,7 +113,6 @@ impl Port {
             watch,
             time_slice: options.time_slice,
             table: Table::default(),
-            reports: Mutex::default(),
             files: Files::new(options.files),
             pool: Pool::new(options.pool_limit),
             timers: Timers::new(),
@@ -642,13 +639,11 @@ impl PortInner {
 impl Engine<ItemList> for PortInner {
     fn wait(&self, timeout: Option<Duration>, into: &mut ItemList) {
         let timeout = self.timers.bound(timeout, || self.system().now());
-        // Only the leader is in here, so nobody contends for the buffer.
-        let mut reports = self.reports.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut delivery = self.table.delivery(into);
         self.system().wait(timeout, &mut |token, readiness| {
-            reports.push((token, readiness))
+            delivery.bring(token, readiness);
         });
-        self.table.deliver(&mut reports, into);
-        drop(reports);
+        drop(delivery);
         if self.timers.back() {
             self.expire(into);
         }

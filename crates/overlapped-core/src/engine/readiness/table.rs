@@ -1,7 +1,7 @@
 //! From a report's token to its socket.
 
 use std::collections::TryReserveError;
-use std::sync::{Arc, PoisonError, RwLock, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
 
 use smallvec::SmallVec;
 
@@ -65,25 +65,14 @@ impl Table {
         slots.free.push(index);
     }
 
-    /// Brings reports to their sockets, as far as those still live, and empties `reports`.
-    pub(crate) fn deliver(&self, reports: &mut Vec<(u64, Readiness)>, into: &mut ItemList) {
-        let slots = self.slots.read().unwrap_or_else(PoisonError::into_inner);
-        // Whoever drops a socket's last reference removes it from here, which takes the lock.
-        let mut kept = SmallVec::<[Arc<SocketState>; 32]>::new();
-        for (token, readiness) in reports.drain(..) {
-            let Some(slot) = slots.slots.get(token as u32 as usize) else {
-                continue;
-            };
-            if u64::from(slot.generation) != token >> 32 {
-                continue;
-            }
-            let Some(socket) = slot.socket.upgrade() else {
-                continue;
-            };
-            kept.extend(socket.report(readiness, into));
+    /// Brings reports to their sockets.
+    pub(crate) fn delivery<'a>(&'a self, into: &'a mut ItemList) -> Delivery<'a> {
+        Delivery {
+            table: self,
+            into,
+            slots: None,
+            kept: SmallVec::new(),
         }
-        drop(slots);
-        drop(kept);
     }
 
     /// All sockets that live now.
@@ -94,5 +83,31 @@ impl Table {
             .iter()
             .filter_map(|slot| slot.socket.upgrade())
             .collect()
+    }
+}
+
+/// One harvest of reports on its way to the sockets that still live.
+pub(crate) struct Delivery<'a> {
+    table: &'a Table,
+    into: &'a mut ItemList,
+    /// From the first report on, and not while the system still waits for it: sockets come and go then.
+    slots: Option<RwLockReadGuard<'a, Slots>>,
+    /// Whoever drops a socket's last reference removes it from the table, which takes the lock.
+    kept: SmallVec<[Arc<SocketState>; 32]>,
+}
+
+impl Delivery<'_> {
+    pub(crate) fn bring(&mut self, token: u64, readiness: Readiness) {
+        let table = self.table;
+        let slots = self
+            .slots
+            .get_or_insert_with(|| table.slots.read().unwrap_or_else(PoisonError::into_inner));
+        if let Some(slot) = slots.slots.get(token as u32 as usize)
+            && u64::from(slot.generation) == token >> 32
+            && let Some(socket) = slot.socket.upgrade()
+            && let Some(unneeded) = socket.report(readiness, self.into)
+        {
+            self.kept.push(unneeded);
+        }
     }
 }
