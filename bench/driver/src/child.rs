@@ -120,9 +120,30 @@ impl Children {
             .map_err(|error| format!("{}: {error}", child.name))
     }
 
-    /// Closes the stdin of `id`, which is to end then, and may have something to say before.
-    pub fn hang_up(&mut self, id: Id) {
+    /// Closes the stdin of `id`, which is to end then, and returns what it has to say before.
+    pub fn farewell(&mut self, id: Id) -> Result<Vec<String>> {
         self.children[id.0].stdin = None;
+        let mut lines = Vec::new();
+        loop {
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            match self.events.recv_timeout(left) {
+                Ok((number, Event::Line(line))) if number == id.0 => lines.push(line),
+                Ok((number, Event::Silent)) if number == id.0 => return Ok(lines),
+                Ok((number, Event::Silent)) if self.children[number].over => {}
+                Ok((number, _)) => {
+                    return Err(format!(
+                        "{} spoke or died unasked",
+                        self.children[number].name
+                    ));
+                }
+                Err(_) => {
+                    return Err(format!(
+                        "{} does not end when its stdin is closed",
+                        self.children[id.0].name
+                    ));
+                }
+            }
+        }
     }
 
     /// Closes the stdin of `id` and waits for its end, which must be a success.
@@ -202,12 +223,12 @@ mod tests {
     #[test]
     fn the_end_of_one_child_is_no_news_of_another() {
         let (mut children, first) = shell("read line; exit 0", 20);
-        let script = ["/bin/sh", "-c", "read line || echo farewell"];
+        let script = ["/bin/sh", "-c", "read line || echo farewell; echo for ever"];
         let second = children.start(Path::new("/"), &script).unwrap();
         children.end(first).unwrap();
         // Its stdout is closed by now, or will be.
-        children.hang_up(second);
-        assert_eq!(children.line(second).unwrap(), "farewell");
+        let said = children.farewell(second).unwrap();
+        assert_eq!(said, ["farewell", "for ever"]);
         children.end(second).unwrap();
     }
 

@@ -35,6 +35,9 @@ pub struct Measured {
     /// Of a server whose handlers have jobs.
     #[serde(default)]
     pub handlers: Option<Handlers>,
+    /// How often a worker of the server was woken, per request, if the server counts that.
+    #[serde(default)]
+    pub wakes: Option<f64>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -168,10 +171,11 @@ pub fn run(
     let report: Report =
         serde_json::from_str(&report).map_err(|error| format!("load: {report:?}: {error}"))?;
     children.end(load)?;
+    let said = children.farewell(server)?;
     let handlers = match (&report.open, threads) {
         (Some(open), Some(threads)) => Some(Handlers {
             threads,
-            interrupted: handled(&mut children, server, open.jobs)?,
+            interrupted: handled(&said, open.jobs)?,
         }),
         _ => None,
     };
@@ -190,6 +194,7 @@ pub fn run(
         server: spent,
         others_cpu_s,
         handlers,
+        wakes: wakes(&said),
     })
 }
 
@@ -207,25 +212,39 @@ fn listening<S: AsRef<str>>(
     Ok((server, address.to_owned()))
 }
 
-/// Lets the server say that it has done as many jobs as it was asked for, and how often a wait was
+/// Whether the server says that it has done as many jobs as it was asked for; how often a wait was
 /// interrupted.
-fn handled(children: &mut Children, server: Id, jobs: u64) -> Result<u64> {
-    children.hang_up(server);
-    let line = children
-        .line(server)
-        .map_err(|error| format!("{error}; an open loop needs a server with --handler"))?;
-    let words: Vec<&str> = line.split(' ').collect();
-    let numbers = match words[..] {
-        ["performed", performed, "interrupted", interrupted] => {
-            performed.parse::<u64>().ok().zip(interrupted.parse().ok())
+fn handled(said: &[String], jobs: u64) -> Result<u64> {
+    let numbers = said.iter().find_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["performed", performed, "interrupted", interrupted] => {
+                performed.parse::<u64>().ok().zip(interrupted.parse().ok())
+            }
+            _ => None,
         }
-        _ => None,
-    };
+    });
     match numbers {
         Some((performed, interrupted)) if performed == jobs => Ok(interrupted),
         Some((performed, _)) => Err(format!("{jobs} jobs were asked for, {performed} were done")),
-        None => Err(format!("expected what was performed, got {line:?}")),
+        None => Err(format!(
+            "an open loop needs a server with --handler, which says what was performed; this one \
+             said {said:?}"
+        )),
     }
+}
+
+/// How often a worker was woken, per request, since the server began.
+fn wakes(said: &[String]) -> Option<f64> {
+    said.iter().find_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        match words[..] {
+            ["wakes", wakes, "requests", requests] => {
+                Some(wakes.parse::<f64>().ok()? / requests.parse::<f64>().ok()?.max(1.0))
+            }
+            _ => None,
+        }
+    })
 }
 
 fn expect(children: &mut Children, load: Id, word: &str) -> Result<()> {

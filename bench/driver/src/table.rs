@@ -29,10 +29,10 @@ fn table(text: &mut String, options: &Options, rows: &[Row], point: Point) -> st
     writeln!(
         text,
         "| server | CPU/req vs {0} | req/s vs {0} | CPU us/req | req/s | p50 us | p99 us \
-         | p99.9 us | p99/p50 | switches/req | load CPU |",
+         | p99.9 us | p99/p50 | switches/req | wakes/req | load CPU |",
         baseline.name
     )?;
-    writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+    writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
     let base = of(options, rows, baseline, point);
     for variant in &options.variants {
         let runs = of(options, rows, variant, point);
@@ -45,7 +45,7 @@ fn table(text: &mut String, options: &Options, rows: &[Row], point: Point) -> st
         writeln!(
             text,
             "| {} | {cpu_ratio} | {rate_ratio} | {:.2} | {:.0} | {:.0} | {:.0} | {:.0} | {:.1} \
-             | {:.3} | {:.0} % |",
+             | {:.3} | {} | {:.0} % |",
             variant.name,
             middle(Measured::cpu_us),
             middle(|run| run.load.req_per_s),
@@ -54,6 +54,7 @@ fn table(text: &mut String, options: &Options, rows: &[Row], point: Point) -> st
             middle(|run| run.load.p999_us),
             middle(|run| run.load.p99_us / run.load.p50_us),
             middle(Measured::switches),
+            wakes(&runs),
             middle(|run| 100.0 * run.load.cpu_s / run.load.seconds),
         )?;
     }
@@ -72,10 +73,13 @@ fn open_table(
     writeln!(
         text,
         "| server | p50 ms | p99 ms | p99.9 ms | max ms | req/s | overloaded | CPU us/req \
-         | CPU/req vs {} | switches/req | threads | load late p99 ms |",
+         | CPU/req vs {} | switches/req | wakes/req | threads | load late p99 ms |",
         baseline.name
     )?;
-    writeln!(text, "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|")?;
+    writeln!(
+        text,
+        "|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|"
+    )?;
     let base = of(options, rows, baseline, point);
     for variant in &options.variants {
         let runs = of(options, rows, variant, point);
@@ -98,7 +102,7 @@ fn open_table(
         writeln!(
             text,
             "| {} | {:.2} | {} | {} | {:.1} | {:.0} | {overloaded} | {:.2} | {cpu_ratio} | {:.3} \
-             | {} | {:.2} |",
+             | {} | {} | {:.2} |",
             variant.name,
             middle(&runs, |run| run.load.p50_us / 1e3),
             interval(|run| run.load.p99_us / 1e3),
@@ -107,11 +111,18 @@ fn open_table(
             middle(&runs, |run| run.open().answered_per_s),
             middle(&runs, Measured::cpu_us),
             middle(&runs, Measured::switches),
+            wakes(&runs),
             threads.map(|handlers| handlers.threads).max().unwrap_or(0),
             middle(&runs, |run| run.open().late_p99_us / 1e3),
         )?;
     }
     writeln!(text)
+}
+
+/// Only some servers count them.
+fn wakes(runs: &[&Measured]) -> String {
+    let counted: Option<Vec<f64>> = runs.iter().map(|run| run.wakes).collect();
+    counted.map_or_else(String::new, |counted| format!("{:.4}", median(&counted)))
 }
 
 fn middle(runs: &[&Measured], value: impl Fn(&Measured) -> f64) -> f64 {

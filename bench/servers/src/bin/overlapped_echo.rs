@@ -48,12 +48,17 @@ fn main() -> io::Result<()> {
     let stdin = port.associate(stdin, ())?;
     stdin.ready(Operation::new("", ()), Interest::Readable)?;
     drop((listener, stdin));
+    let served = port.clone();
     std::thread::scope(|scope| {
         for _ in 1..options.workers {
             scope.spawn(|| work(&port, &options));
         }
         work(&port, &options);
     });
+    if let Some(queue) = served.stats().queue {
+        // A request is a receive and a send.
+        println!("wakes {} requests {}", queue.wakes, queue.taken / 2);
+    }
     end()
 }
 
