@@ -384,6 +384,30 @@ static void po_15(void)
     CloseHandle(next);
 }
 
+/* A port ends with its last handle, and not with the one that it was made with. */
+static void po_15_duplicate(void)
+{
+    PAIR pair = Connected();
+    HANDLE port = Port(0), other = NULL, self = GetCurrentProcess();
+    OVERLAPPED ol = {0};
+    PACKET packet;
+    char buffer[8];
+    CHECK(DuplicateHandle(self, port, self, &other, 0, FALSE, DUPLICATE_SAME_ACCESS) && other != port);
+    CHECK(PostQueuedCompletionStatus(port, 1, 2, NULL));
+    CreateIoCompletionPort((HANDLE)pair.one, port, 5, 0);
+    CHECK(CloseHandle(port));
+    packet = Get(other, SOON);
+    CHECK(packet.ok && packet.bytes == 1 && packet.key == 2);
+    CHECK(Started(Recv(pair.one, buffer, sizeof(buffer), &ol)));
+    send(pair.other, "x", 1, 0);
+    packet = Get(other, SOON);
+    CHECK(packet.ok && packet.key == 5 && packet.overlapped == &ol);
+    SetLastError(0);
+    CHECK(!CloseHandle(port) && GetLastError() == ERROR_INVALID_HANDLE);
+    ClosePair(&pair);
+    CHECK(CloseHandle(other));
+}
+
 int main(void)
 {
     Start();
@@ -404,5 +428,6 @@ int main(void)
     RUN("PO-13", po_13);
     RUN("PO-14", po_14);
     RUN("PO-15", po_15);
+    RUN("PO-15 (duplicate)", po_15_duplicate);
     return 0;
 }
