@@ -138,7 +138,7 @@ fn chapter(number: u32, clauses: &[&str]) {
     compile(&source, &program, &["-Wall", "-Wno-unused"]);
     let output = succeed(&mut Command::new(&program)).stdout;
     check("here", &output, DEVIATES);
-    complete(clauses, text(&output));
+    complete(clauses, &text(&output));
     if number == 3 {
         let mut command = Command::new(&program);
         command.env("OVERLAPPED_WAKE", "windows");
@@ -233,4 +233,16 @@ fn chapter_5_operations() {
 #[test]
 fn chapter_6_the_end() {
     chapter(6, &[]);
+}
+
+#[test]
+#[should_panic(expected = "PO-2 has to be either checked or outside")]
+fn a_clause_that_is_forgotten_fails() {
+    complete(&["PO-1", "PO-2", "PO-7"], "PO-1: ok\nPO-1 (more): ok\n");
+}
+
+#[test]
+#[should_panic(expected = "PO-9 is no clause of these")]
+fn a_clause_that_is_not_there_fails() {
+    complete(&["PO-1", "PO-7"], "PO-1: ok\nPO-9: ok\n");
 }
