@@ -56,6 +56,7 @@ typedef struct _SINGLE_LIST_ENTRY {
 #define CONTAINING_RECORD(address, type, field) \
     ((type *)((PCHAR)(address) - (ULONG_PTR)(&((type *)0)->field)))
 #define FIELD_OFFSET(type, field) ((LONG)(LONG_PTR)__builtin_offsetof(type, field))
+#define C_ASSERT(condition) typedef char overlapped_c_assert[(condition) ? 1 : -1] __attribute__((unused))
 #define RTL_NUMBER_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define ARRAYSIZE(array) RTL_NUMBER_OF(array)
 #define RTL_FIELD_SIZE(type, field) (sizeof(((type *)0)->field))

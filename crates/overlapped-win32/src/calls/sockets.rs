@@ -11,7 +11,7 @@ use super::{socket, zero};
 use crate::abi::{DWORD, HANDLE, INVALID_SOCKET, SOCKET};
 use crate::error::{self, Error};
 use crate::handle;
-use crate::net::types::sockaddr;
+use crate::net::types::{WSAPROTOCOL_INFO, sockaddr};
 use crate::net::{self, Any};
 use crate::objects::Socket;
 use crate::objects::socket::Flag;
@@ -43,31 +43,82 @@ pub extern "C" fn overlapped_socket(family: i32, kind: i32, protocol: i32) -> SO
     error::or(make(family, kind, protocol, true), INVALID_SOCKET)
 }
 
-/// Makes a socket. Protocol descriptions and groups are not looked at.
+/// Makes a socket, or another handle of one that was described by [`WSADuplicateSocketA`]. Groups are not
+/// looked at.
+///
+/// # Safety
+///
+/// `info` is NULL or valid.
 #[unsafe(no_mangle)]
-pub extern "C" fn WSASocketW(
+pub unsafe extern "C" fn WSASocketW(
     family: i32,
     kind: i32,
     protocol: i32,
-    _info: *mut c_void,
+    info: *mut WSAPROTOCOL_INFO,
     _group: u32,
     flags: DWORD,
 ) -> SOCKET {
-    let overlapped = flags & WSA_FLAG_OVERLAPPED != 0;
-    error::or(make(family, kind, protocol, overlapped), INVALID_SOCKET)
+    // SAFETY: by the caller's word.
+    let result = match unsafe { info.as_mut() } {
+        // It can be taken once.
+        Some(info) if info.dwProviderReserved != 0 => {
+            Ok(std::mem::take(&mut info.dwProviderReserved) as SOCKET)
+        }
+        _ => make(family, kind, protocol, flags & WSA_FLAG_OVERLAPPED != 0),
+    };
+    error::or(result, INVALID_SOCKET)
 }
 
 /// As [`WSASocketW`].
+///
+/// # Safety
+///
+/// The same.
 #[unsafe(no_mangle)]
-pub extern "C" fn WSASocketA(
+pub unsafe extern "C" fn WSASocketA(
     family: i32,
     kind: i32,
     protocol: i32,
-    info: *mut c_void,
+    info: *mut WSAPROTOCOL_INFO,
     group: u32,
     flags: DWORD,
 ) -> SOCKET {
-    WSASocketW(family, kind, protocol, info, group, flags)
+    // SAFETY: the same call.
+    unsafe { WSASocketW(family, kind, protocol, info, group, flags) }
+}
+
+/// Describes a socket for a `WSASocketA` of this process, which gets another handle of it (PO-9). The
+/// handle is made here, as on Windows, and stays if nobody fetches it.
+///
+/// # Safety
+///
+/// `info` is NULL or valid.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn WSADuplicateSocketA(
+    s: SOCKET,
+    process: DWORD,
+    info: *mut WSAPROTOCOL_INFO,
+) -> i32 {
+    if info.is_null() {
+        return zero(Err(Error::WSAEFAULT));
+    }
+    // SAFETY: by the caller's word.
+    zero(describe(s, process).map(|description| unsafe { info.write(description) }))
+}
+
+fn describe(s: SOCKET, process: DWORD) -> Result<WSAPROTOCOL_INFO, Error> {
+    let socket = socket(s)?;
+    if process != std::process::id() {
+        return Err(Error::WSAEINVAL);
+    }
+    let other = handle::duplicate(s as HANDLE).map_err(|_| Error::WSAENOTSOCK)?;
+    Ok(WSAPROTOCOL_INFO {
+        iAddressFamily: net::family_of_linux(socket.family()),
+        iSocketType: socket.kind(),
+        iProtocol: socket.protocol(),
+        dwProviderReserved: other as usize as DWORD,
+        ..WSAPROTOCOL_INFO::default()
+    })
 }
 
 /// Closes a socket (CX-6, CX-7).

@@ -18,6 +18,29 @@ pub struct WSADATA {
     pub szSystemStatus: [c_char; 129],
 }
 
+/// What is told of a protocol, up to the beginning of its name; of either width.
+#[repr(C)]
+#[derive(Clone, Copy, Default)]
+pub struct WSAPROTOCOL_INFO {
+    pub dwServiceFlags: [u32; 4],
+    pub dwProviderFlags: u32,
+    pub ProviderId: [u32; 4],
+    pub dwCatalogEntryId: u32,
+    pub ProtocolChain: [u32; 8],
+    pub iVersion: i32,
+    pub iAddressFamily: i32,
+    pub iMaxSockAddr: i32,
+    pub iMinSockAddr: i32,
+    pub iSocketType: i32,
+    pub iProtocol: i32,
+    pub iProtocolMaxOffset: i32,
+    pub iNetworkByteOrder: i32,
+    pub iSecurityScheme: i32,
+    pub dwMessageSize: u32,
+    pub dwProviderReserved: u32,
+    pub szProtocol: [u16; 2],
+}
+
 /// The start of any address.
 #[repr(C)]
 #[derive(Clone, Copy)]
@@ -116,6 +139,9 @@ pub type OVERLAPPED_COMPLETION_ROUTINE =
 const _: () = {
     assert!(size_of::<WSADATA>() == 408);
     assert!(offset_of!(WSADATA, lpVendorInfo) == 8);
+    assert!(offset_of!(WSAPROTOCOL_INFO, iAddressFamily) == 76);
+    assert!(offset_of!(WSAPROTOCOL_INFO, dwProviderReserved) == 112);
+    assert!(offset_of!(WSAPROTOCOL_INFO, szProtocol) == 116);
     assert!(size_of::<fd_set>() == 520);
     assert!(size_of::<linger>() == 4);
     assert!(size_of::<addrinfo>() == 48);

@@ -10,14 +10,16 @@
 //! * A thread is told from others by the port that it is bound to. Waits elsewhere (`thread::blocking`)
 //!   tell that port that the thread is away, so that another one may run (CC-8): nothing has to be
 //!   detected. So the thread remembers its port here.
+//! * Whom packets wake is for no call to say, so the environment says it (`policy`).
 //! * It ends when its last handle is closed, not when nobody refers to it: whoever waits is sent away
 //!   (CX-9), what is queued is dropped (CX-10), and file objects go on without it (CX-11).
 
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::env;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use overlapped_core::{Alert, GetError, Operation, OperationList, Options, Status};
+use overlapped_core::{Alert, GetError, Operation, OperationList, Options, Status, WakePolicy};
 
 use super::operation::Memory;
 use super::{Object, Thread};
@@ -122,6 +124,7 @@ impl Port {
     pub(crate) fn new(concurrency: u32) -> Result<Port, Error> {
         let options = Options {
             concurrency: concurrency as usize,
+            policy: policy(),
             ..Options::default()
         };
         let core = overlapped_core::Port::new(&options).map_err(|_| Error::NOT_ENOUGH_MEMORY)?;
@@ -214,6 +217,17 @@ impl Port {
         };
         BOUND.try_with(is).unwrap_or(false)
     }
+}
+
+/// Whom packets wake: who is worth it, or by the letter of CC-7.
+fn policy() -> WakePolicy {
+    static POLICY: OnceLock<WakePolicy> = OnceLock::new();
+    *POLICY.get_or_init(|| {
+        match env::var_os("OVERLAPPED_WAKE").is_some_and(|value| value == "windows") {
+            true => WakePolicy::Windows,
+            false => WakePolicy::default(),
+        }
+    })
 }
 
 /// The time that a wait for a packet may take, over all of its parts.

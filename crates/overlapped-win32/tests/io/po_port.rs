@@ -40,7 +40,7 @@ fn po_4_an_association_gives_the_same_handle() {
 #[test]
 fn po_5_what_is_not_overlapped_is_refused() {
     let port = port();
-    let socket = WSASocketW(AF_INET, SOCK_STREAM, 6, null_mut(), 0, 0);
+    let socket = not_overlapped();
     assert_ne!(socket, INVALID_SOCKET);
     assert!(CreateIoCompletionPort(socket as HANDLE, port, 0, 0).is_null());
     assert_eq!(GetLastError(), ERROR_INVALID_PARAMETER);

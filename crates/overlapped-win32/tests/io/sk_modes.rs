@@ -44,7 +44,7 @@ fn sk_3_modes_are_only_added() {
     nothing(port);
     close(socket);
     close_handle(port);
-    let plain = WSASocketW(AF_INET, SOCK_STREAM, 6, null_mut(), 0, 0);
+    let plain = not_overlapped();
     assert_eq!(
         SetFileCompletionNotificationModes(plain as HANDLE, SKIP_PORT),
         0

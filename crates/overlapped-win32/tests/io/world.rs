@@ -138,6 +138,13 @@ pub fn tcp() -> SOCKET {
     socket
 }
 
+pub fn not_overlapped() -> SOCKET {
+    // SAFETY: nothing is described.
+    let socket = unsafe { WSASocketW(AF_INET, SOCK_STREAM, 6, null_mut(), 0, 0) };
+    assert_ne!(socket, INVALID_SOCKET);
+    socket
+}
+
 pub fn udp() -> SOCKET {
     let socket = overlapped_socket(AF_INET, SOCK_DGRAM, 17);
     assert_ne!(socket, INVALID_SOCKET);

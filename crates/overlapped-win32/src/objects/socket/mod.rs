@@ -149,6 +149,10 @@ impl Socket {
         self.kind
     }
 
+    pub(crate) fn protocol(&self) -> i32 {
+        self.protocol
+    }
+
     pub(crate) fn is_stream(&self) -> bool {
         self.kind == libc::SOCK_STREAM
     }
