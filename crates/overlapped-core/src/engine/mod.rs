@@ -1,12 +1,12 @@
 //! Engines: who performs operations on sockets.
 //!
 //! ```text
-//!             recv  -pooled  -zero  send  send-file  accept  accept-recv  connect  disconnect
-//! readiness    x       x       x      x       x         x         x           x         x
-//!   on epoll   x       x       x      x       x         x         x           x         x
-//!   on uring   x       x       x      x       x         x         x           x         x
-//!   on sim     x       x       x      x       -         x         x           x         x
-//! iocp         x       x       x      x       x         x         x           x         x
+//!             recv  -pooled  -zero  -all  send  send-file  accept  accept-recv  connect  disconnect
+//! readiness    x       x       x      x     x       x         x         x           x         x
+//!   on epoll   x       x       x      x     x       x         x         x           x         x
+//!   on uring   x       x       x      x     x       x         x         x           x         x
+//!   on sim     x       x       x      x     x       -         x         x           x         x
+//! iocp         x       x       x      -     x       x         x         x           x         x
 //!
 //!             recv-from  send-to  ready      of a pipe: recv  recv-zero  send
 //! readiness       x         x       x                     x        x        x
