@@ -70,4 +70,6 @@ mod system;
 pub(crate) mod uring;
 
 #[cfg(target_os = "linux")]
+pub(crate) use direct::{sent_back, set_sent_back};
+#[cfg(target_os = "linux")]
 pub(crate) use system::{Chosen, Nature, Readiness, Received, Refusal, Role, System};
