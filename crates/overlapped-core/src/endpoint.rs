@@ -7,6 +7,8 @@ use std::os::fd::OwnedFd as OsSocket;
 #[cfg(windows)]
 use std::os::windows::io::OwnedSocket as OsSocket;
 
+#[cfg(target_os = "linux")]
+use crate::Status;
 #[cfg(all(feature = "sim", target_os = "linux"))]
 use crate::engine::sim::SimSocket;
 
@@ -47,6 +49,27 @@ impl Endpoint {
             Endpoint::Handle(_) => None,
             #[cfg(all(feature = "sim", target_os = "linux"))]
             Endpoint::Sim(_) => None,
+        }
+    }
+
+    /// Of a system's socket: what has come back of the datagrams that it has sent (IO-13), if that is
+    /// to be told and anything has; told once.
+    #[cfg(target_os = "linux")]
+    pub fn sent_back(&self) -> Option<Status> {
+        self.os()?;
+        crate::engine::sent_back(self)
+    }
+
+    /// Whether a system's socket that is not connected is told what comes back.
+    ///
+    /// # Errors
+    ///
+    /// The system's; a simulated socket is not told.
+    #[cfg(target_os = "linux")]
+    pub fn set_sent_back(&self, told: bool) -> io::Result<()> {
+        match self.os() {
+            Some(_) => crate::engine::set_sent_back(self, told),
+            None => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 

@@ -123,6 +123,17 @@ impl Socket {
         self.0.nature() == crate::engine::Nature::Watched
     }
 
+    /// The failure that ended the connection, if one did: everything is refused with it (IO-14).
+    pub fn failure(&self) -> Option<Status> {
+        self.0.broken()
+    }
+
+    /// A call that the port does not know of has failed with this: what that is called. Some failures
+    /// end the connection.
+    pub fn note_failure(&self, status: Status) -> Status {
+        self.0.note_failure(status)
+    }
+
     /// What it is and what it can do, for whoever asked for an operation that it cannot do.
     pub fn describe(&self, kind: Kind) -> &'static str {
         self.0.describe(kind)

@@ -77,6 +77,8 @@ statuses! {
     IO_TIMEOUT = 0xC00000B5, 121, 10060, ETIMEDOUT, TimedOut, "the operation timed out";
     /// Nobody listens there.
     CONNECTION_REFUSED = 0xC0000236, 1225, 10061, ECONNREFUSED, ConnectionRefused, "nobody listens there, or the connection was refused";
+    /// A datagram found nobody at its address, and came back (IO-13).
+    PORT_UNREACHABLE = 0xC000023F, 1234, 10054, NONE, ConnectionReset, "nobody listens where a datagram was sent to";
     /// There is no route to that network.
     NETWORK_UNREACHABLE = 0xC000023C, 1231, 10051, ENETUNREACH, NetworkUnreachable, "the network cannot be reached";
     /// There is no route to that host.

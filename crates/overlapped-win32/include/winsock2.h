@@ -247,6 +247,7 @@ int gethostname(char *name, int length) OVERLAPPED_LIBC_NAME(gethostname);
 struct hostent *gethostbyname(const char *name) OVERLAPPED_LIBC_NAME(gethostbyname);
 struct hostent *gethostbyaddr(const char *address, int length, int type) OVERLAPPED_LIBC_NAME(gethostbyaddr);
 struct servent *getservbyname(const char *name, const char *protocol) OVERLAPPED_LIBC_NAME(getservbyname);
+struct servent *getservbyport(int port, const char *protocol) OVERLAPPED_LIBC_NAME(getservbyport);
 struct protoent *getprotobyname(const char *name) OVERLAPPED_LIBC_NAME(getprotobyname);
 ULONG inet_addr(const char *text) OVERLAPPED_LIBC_NAME(inet_addr);
 char *inet_ntoa(struct in_addr address) OVERLAPPED_LIBC_NAME(inet_ntoa);
@@ -292,6 +293,8 @@ int WSAAddressToStringA(LPSOCKADDR address, DWORD length, LPWSAPROTOCOL_INFOA in
 int WSAStringToAddressA(LPSTR text, INT family, LPWSAPROTOCOL_INFOA information, LPSOCKADDR address, LPINT length);
 int WSAHtonl(SOCKET s, u_long from, u_long *to);
 int WSAHtons(SOCKET s, u_short from, u_short *to);
+int WSANtohl(SOCKET s, u_long from, u_long *to);
+int WSANtohs(SOCKET s, u_short from, u_short *to);
 OVERLAPPED_END
 
 /* With names of their own in C++, so that the program does not define what other libraries call. */

@@ -30,9 +30,36 @@ const DEVIATES: &[(&str, &str)] = &[
          GetQueuedCompletionStatus with a time-out of 0 looks",
     ),
     (
-        "IO-8",
-        "an overlapped receive with MSG_WAITALL is refused with WSAEOPNOTSUPP, rather than ended by a \
-         part: start another receive for the rest",
+        "GO-3 (duplicate)",
+        "what DuplicateHandle makes of a socket is a socket here in every call",
+    ),
+    (
+        "AP-1 (nesting)",
+        "the routines of a socket nest if one of them waits alertably itself, as other calls that are \
+         queued to a thread do",
+    ),
+    (
+        "IO-7 (nobody takes packets)",
+        "what a send had no room for at first is sent by whoever takes packets, so that copying is done \
+         by the workers; with an event, or without a port, nobody has to",
+    ),
+    (
+        "IO-7 (non-blocking)",
+        "a send on a non-blocking socket takes what Linux's socket has room for: taking the rest would be \
+         a buffer of our own without a limit",
+    ),
+    (
+        "IO-15",
+        "Linux goes on telling the end of the stream, which came before the reset; a send tells of it",
+    ),
+    (
+        "AX-6 (accept)",
+        "a connection is taken when a worker takes the packet, so an accept that does not wait for that \
+         may get it",
+    ),
+    (
+        "CX-11 (goes on)",
+        "what is under way when its port is closed ends as cancelled: nobody is left who would transfer",
     ),
 ];
 
@@ -73,22 +100,78 @@ const WINE_DEVIATES: &[(&str, &str)] = &[
     ("CC-10 (exit)", "as CC-1"),
     ("CC-12", "as CC-1"),
     ("CC-13", "as CC-1"),
-    ("IO-4", "a receive without buffers is started"),
+    ("SK-4", "what is skipped is skipped in DisconnectEx, too"),
+    (
+        "AP-1 (nesting)",
+        "routines nest, as all calls to threads do",
+    ),
+    ("TP-1 (flags)", "flags are not looked at"),
+    ("TP-1 (no routine)", "no routine is a routine"),
+    ("IO-4 (no buffer)", "a receive without buffers is started"),
+    (
+        "IO-7 (non-blocking)",
+        "a send takes what there is room for, as Linux has it",
+    ),
     ("IO-8", "MSG_WAITALL does not wait for all"),
-    ("IO-12", "a send without a connection is called a reset"),
+    ("IO-8 (cancelled)", "as IO-8"),
+    ("IO-8 (reset)", "as IO-8"),
+    (
+        "IO-12 (send)",
+        "a send without a connection is called a reset",
+    ),
+    (
+        "IO-12 (datagrams)",
+        "a receive without an address is started",
+    ),
+    (
+        "IO-13",
+        "datagrams that come back are told to connected sockets only, as Linux has it",
+    ),
+    ("IO-13 (later)", "as IO-13"),
     (
         "IO-14",
         "after a reset there is the end of the stream, as Linux has it",
     ),
-    ("AX-1", "a socket that does not listen can accept"),
+    (
+        "IO-15",
+        "the end of the stream goes on being told, as Linux has it",
+    ),
+    ("AX-1", "as AX-1 (no listener)"),
+    (
+        "AX-1 (no listener)",
+        "sockets are not looked at before an AcceptEx is started",
+    ),
+    ("AX-1 (no buffer)", "another error"),
+    ("AX-1 (bound)", "as AX-1 (no listener)"),
+    ("AX-1 (datagrams)", "as AX-1 (no listener)"),
+    ("AX-3", "little room for an address is enough"),
+    ("AX-7 (validates)", "a context is not looked at"),
+    ("CE-1 (datagrams)", "a datagram socket can ConnectEx"),
+    ("CE-3", "what was refused cannot try again"),
+    ("CE-4 (validates)", "as AX-7 (validates)"),
+    ("DX-1 (arguments)", "they are not looked at"),
+    ("DX-2 (accept)", "a socket is not used again"),
+    ("DX-2 (connect)", "as DX-2 (accept)"),
+    ("TF-1 (refused)", "as DX-1 (arguments)"),
+    ("TF-1 (too long)", "as DX-1 (arguments)"),
     ("CX-2", "cancelling all of nothing succeeds"),
     (
         "CX-6",
         "what a close ends has a status of Wine's own, at times",
     ),
     ("CX-6 (datagrams)", "as CX-6"),
-    ("CX-7", "as CX-6"),
     ("CX-9", "closing a port does not end its waits"),
+    ("CX-9 (duplicate)", "as CX-9"),
+    ("CX-10", "the concurrency value is not looked at"),
+];
+
+/// Programs beside those that have a chapter's name alone.
+const PARTS: &[&str] = &[
+    "chapter4_calls",
+    "chapter5_datagrams",
+    "chapter5_files",
+    "chapter5_accept",
+    "chapter5_connect",
 ];
 
 /// The clauses of chapter 1 ...
@@ -104,10 +187,30 @@ const CHAPTER_2: &[&str] = &[
     "PQ-1", "PQ-2", "PQ-3", "PQ-4",
 ];
 
-/// ... and of chapter 3.
+/// ... of chapter 3 ...
 const CHAPTER_3: &[&str] = &[
     "CC-1", "CC-2", "CC-3", "CC-4", "CC-5", "CC-6", "CC-7", "CC-8", "CC-9", "CC-10", "CC-11",
     "CC-12", "CC-13",
+];
+
+/// ... of chapter 4 ...
+const CHAPTER_4: &[&str] = &[
+    "SK-1", "SK-2", "SK-3", "SK-4", "SK-5", "EV-1", "GO-1", "GO-2", "GO-3", "AP-1", "AP-2", "TP-1",
+    "TP-2", "JO-1", "WC-1", "WC-2", "RI-1", "RI-2",
+];
+
+/// ... of chapter 5 ...
+const CHAPTER_5: &[&str] = &[
+    "IO-1", "IO-2", "IO-3", "IO-4", "IO-5", "IO-6", "IO-7", "IO-8", "IO-9", "IO-10", "IO-11",
+    "IO-12", "IO-13", "IO-14", "IO-15", "IO-16", "IO-17", "IO-18", "IO-19", "AX-1", "AX-2", "AX-3",
+    "AX-4", "AX-5", "AX-6", "AX-7", "AX-8", "AX-9", "CE-1", "CE-2", "CE-3", "CE-4", "DX-1", "DX-2",
+    "TF-1",
+];
+
+/// ... and of chapter 6, with the table of statuses.
+const CHAPTER_6: &[&str] = &[
+    "CX-1", "CX-2", "CX-3", "CX-4", "CX-5", "CX-6", "CX-7", "CX-8", "CX-9", "CX-10", "CX-11",
+    "CX-12", "6a",
 ];
 
 /// What no program checks, and why.
@@ -124,22 +227,40 @@ const OUTSIDE: &[(&str, &str)] = &[
         "PQ-4",
         "calls of the NT level (NtSetIoCompletion, NtQueryIoCompletion), which are not there",
     ),
+    ("JO-1", "job objects are not there"),
+    ("WC-1", "wait completion packets are not there"),
+    ("WC-2", "as WC-1"),
+    ("RI-1", "registered I/O is not there"),
+    ("RI-2", "as RI-1"),
+    (
+        "IO-19",
+        "pipes are not there; those of the Rust face have tests of their own",
+    ),
 ];
 
-/// Runs a chapter's program here, as often as there are ways to, and under Wine.
+/// Runs a chapter's programs here, as often as there are ways to, and under Wine.
 fn chapter(number: u32, clauses: &[&str]) {
     let name = format!("chapter{number}");
-    if !can_compile(&format!("{name}.c"), &[]) {
-        return;
+    let parts = PARTS.iter().filter(|part| part.starts_with(&name));
+    let programs = std::iter::once(name.as_str()).chain(parts.copied());
+    let outputs: Option<String> = programs.map(program).collect();
+    if let Some(output) = outputs {
+        complete(clauses, &output);
     }
-    let here = directory(&name);
+}
+
+/// What the program says here; `None` if nothing can be compiled.
+fn program(name: &str) -> Option<String> {
+    if !can_compile(&format!("{name}.c"), &[]) {
+        return None;
+    }
+    let here = directory(name);
     let source = Path::new(HERE).join(format!("tests/clauses/{name}.c"));
     let program = here.join("program");
     compile(&source, &program, &["-Wall", "-Wno-unused"]);
     let output = succeed(&mut Command::new(&program)).stdout;
     check("here", &output, DEVIATES);
-    complete(clauses, &text(&output));
-    if number == 3 {
+    if name == "chapter3" {
         let mut command = Command::new(&program);
         command.env("OVERLAPPED_WAKE", "windows");
         check("waking as Windows does", &succeed(&mut command).stdout, &[]);
@@ -153,6 +274,7 @@ fn chapter(number: u32, clauses: &[&str]) {
             WINE_DEVIATES,
         );
     }
+    Some(text(&output).to_owned())
 }
 
 /// What is checked in a line.
@@ -180,9 +302,6 @@ fn check(place: &str, output: &[u8], deviates: &[(&str, &str)]) {
 /// No clause is forgotten: each is checked, or said to be outside; and what is said of one that is not
 /// there is not left.
 fn complete(clauses: &[&str], output: &str) {
-    if clauses.is_empty() {
-        return;
-    }
     let checks: Vec<_> = output.lines().map(check_of).collect();
     let outside = |clause: &str| OUTSIDE.iter().any(|(listed, _)| *listed == clause);
     for clause in clauses {
@@ -222,17 +341,17 @@ fn chapter_3_concurrency() {
 
 #[test]
 fn chapter_4_results() {
-    chapter(4, &[]);
+    chapter(4, CHAPTER_4);
 }
 
 #[test]
 fn chapter_5_operations() {
-    chapter(5, &[]);
+    chapter(5, CHAPTER_5);
 }
 
 #[test]
 fn chapter_6_the_end() {
-    chapter(6, &[]);
+    chapter(6, CHAPTER_6);
 }
 
 #[test]

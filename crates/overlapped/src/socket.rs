@@ -126,7 +126,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
     /// One that is longer than the buffer fills it and loses the rest: its packet has the status
     /// [`Status::BUFFER_OVERFLOW`], which is a failure, and in its byte count what was copied; the
     /// next datagram is untouched (IO-9). If a datagram that this socket has sent found nobody, a
-    /// receive fails with [`Status::CONNECTION_RESET`] (IO-13), after which the socket is as good as
+    /// receive fails with [`Status::PORT_UNREACHABLE`] (IO-13), after which the socket is as good as
     /// before; see [`set_reports_unreachable`](Socket::set_reports_unreachable).
     ///
     /// # Errors
@@ -799,7 +799,7 @@ impl<K: Send + Sync + 'static, T: Send + 'static> Socket<K, T> {
         self.associated.socket.peer_addr()
     }
 
-    /// Whether a receive fails with [`Status::CONNECTION_RESET`] when a datagram that was sent has
+    /// Whether a receive fails with [`Status::PORT_UNREACHABLE`] when a datagram that was sent has
     /// found nobody (IO-13), as the model wants it and as it is at first; `SIO_UDP_CONNRESET` of
     /// Windows. On a server with many clients that is often only noise.
     ///

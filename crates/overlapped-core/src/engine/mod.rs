@@ -1,12 +1,12 @@
 //! Engines: who performs operations on sockets.
 //!
 //! ```text
-//!             recv  -pooled  -zero  send  send-file  accept  accept-recv  connect  disconnect
-//! readiness    x       x       x      x       x         x         x           x         x
-//!   on epoll   x       x       x      x       x         x         x           x         x
-//!   on uring   x       x       x      x       x         x         x           x         x
-//!   on sim     x       x       x      x       -         x         x           x         x
-//! iocp         x       x       x      x       x         x         x           x         x
+//!             recv  -pooled  -zero  -all  send  send-file  accept  accept-recv  connect  disconnect
+//! readiness    x       x       x      x     x       x         x         x           x         x
+//!   on epoll   x       x       x      x     x       x         x         x           x         x
+//!   on uring   x       x       x      x     x       x         x         x           x         x
+//!   on sim     x       x       x      x     x       -         x         x           x         x
+//! iocp         x       x       x      -     x       x         x         x           x         x
 //!
 //!             recv-from  send-to  ready      of a pipe: recv  recv-zero  send
 //! readiness       x         x       x                     x        x        x
@@ -69,5 +69,7 @@ mod system;
 #[cfg(target_os = "linux")]
 pub(crate) mod uring;
 
+#[cfg(target_os = "linux")]
+pub(crate) use direct::{sent_back, set_sent_back};
 #[cfg(target_os = "linux")]
 pub(crate) use system::{Chosen, Nature, Readiness, Received, Refusal, Role, System};

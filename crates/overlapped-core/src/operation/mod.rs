@@ -51,6 +51,9 @@ use list::Link;
 pub enum Kind {
     /// Receives at least one byte, or the end of the stream.
     Recv,
+    /// Receives until its memory is full, or the stream has ended (IO-8).
+    #[cfg(target_os = "linux")]
+    RecvAll,
     /// Receives into a buffer of the port's pool, bound when the data is there.
     RecvPooled,
     /// Receives one datagram, and its sender's address.

@@ -25,6 +25,7 @@ pub mod pool_io;
 pub mod ports;
 pub mod results;
 pub mod select;
+pub mod services;
 pub mod slist;
 pub mod sockets;
 pub mod strings;

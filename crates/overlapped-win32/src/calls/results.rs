@@ -80,6 +80,24 @@ unsafe fn result(
     }
 }
 
+/// What `GetLastError` shows of a status, also of one that is none of ours: a program may have written
+/// it (table 6a).
+fn win32(status: Status) -> u32 {
+    match Error(status.win32()) {
+        Error::MR_MID_NOT_FOUND => super::system::RtlNtStatusToDosError(status.code()),
+        Error(known) => known,
+    }
+}
+
+/// The same for `WSAGetLastError`.
+fn winsock(status: Status) -> u32 {
+    match status.code() as u32 {
+        0xC000_0024 => Error::WSAENOTSOCK.0,
+        0xC000_0043 => Error::WSAEADDRINUSE.0,
+        _ => status.winsock(),
+    }
+}
+
 /// How an operation of our own ended, of which this event tells.
 ///
 /// # Safety
@@ -114,7 +132,7 @@ pub unsafe extern "C" fn GetOverlappedResult(
         None
     };
     // SAFETY: by the caller's word.
-    truth(unsafe { result(file, overlapped, bytes, limit, false, Status::win32) })
+    truth(unsafe { result(file, overlapped, bytes, limit, false, win32) })
 }
 
 /// The same, with a time-out, and alertable.
@@ -132,7 +150,7 @@ pub unsafe extern "C" fn GetOverlappedResultEx(
 ) -> BOOL {
     let (limit, alertable) = (timeout(milliseconds), alertable != FALSE);
     // SAFETY: by the caller's word.
-    let result = unsafe { result(file, overlapped, bytes, limit, alertable, Status::win32) };
+    let result = unsafe { result(file, overlapped, bytes, limit, alertable, win32) };
     if result == Err(Error::WAIT_IO_COMPLETION) {
         apc::run();
     }
@@ -166,14 +184,5 @@ pub unsafe extern "C" fn WSAGetOverlappedResult(
         None
     };
     // SAFETY: by the caller's word.
-    truth(unsafe {
-        result(
-            s as HANDLE,
-            overlapped,
-            bytes,
-            limit,
-            false,
-            Status::winsock,
-        )
-    })
+    truth(unsafe { result(s as HANDLE, overlapped, bytes, limit, false, winsock) })
 }

@@ -204,13 +204,14 @@ pub unsafe extern "C" fn WSARecv(
     // SAFETY: by the caller's word.
     unsafe {
         let no_name = (std::ptr::null_mut(), std::ptr::null_mut());
-        if overlapped.is_null() || flags.is_null() || !is_plain(*flags) {
+        if overlapped.is_null() || flags.is_null() || !can_overlap(*flags) {
             return recv_now(s, buffers, count, received, flags, no_name, overlapped);
         }
+        let all = *flags & MSG_WAITALL != 0;
         let result = pieces(buffers, count).and_then(|pieces| {
             let told = told(overlapped, routine)?;
-            start(s, overlapped, told, can_recv, |memory, _| {
-                prepare_recv(memory.header(), Kind::Recv, pieces);
+            start(s, overlapped, told, can_recv, |memory, stream| {
+                prepare_recv(memory.header(), kind_of_recv(stream && all), pieces);
             })
         });
         match result.transpose() {
@@ -240,14 +241,15 @@ pub unsafe extern "C" fn WSARecvFrom(
     // SAFETY: by the caller's word.
     unsafe {
         let from = (from, from_length);
-        if overlapped.is_null() || flags.is_null() || !is_plain(*flags) {
+        if overlapped.is_null() || flags.is_null() || !can_overlap(*flags) {
             return recv_now(s, buffers, count, received, flags, from, overlapped);
         }
+        let all = *flags & MSG_WAITALL != 0;
         let result = pieces(buffers, count).and_then(|pieces| {
             let told = told(overlapped, routine)?;
             start(s, overlapped, told, can_recv, |memory, stream| {
                 if stream || from.0.is_null() {
-                    return prepare_recv(memory.header(), Kind::Recv, pieces);
+                    return prepare_recv(memory.header(), kind_of_recv(stream && all), pieces);
                 }
                 prepare_recv(memory.header(), Kind::RecvFrom, pieces);
                 memory.more().from = Some(from);
@@ -262,6 +264,17 @@ pub unsafe extern "C" fn WSARecvFrom(
 
 fn is_plain(flags: u32) -> bool {
     flags & !MSG_IGNORED == 0
+}
+
+/// Whether an overlapped receive can have these flags: peeking and urgent data are for calls that wait
+/// (IO-8).
+fn can_overlap(flags: u32) -> bool {
+    is_plain(flags & !MSG_WAITALL)
+}
+
+/// A receive that takes what there is, or one that waits for all (IO-8).
+fn kind_of_recv(all: bool) -> Kind {
+    if all { Kind::RecvAll } else { Kind::Recv }
 }
 
 fn can_recv(socket: &Socket) -> Result<(), Error> {
@@ -287,7 +300,6 @@ unsafe fn recv_now(
         socket(s).and_then(|socket| {
             let flags = flags.as_mut().ok_or(Error::WSAEFAULT)?;
             if !overlapped.is_null() && socket.notification().is_overlapped() {
-                // Peeking and urgent data are for calls that wait (IO-8).
                 return Err(Error::WSAEOPNOTSUPP);
             }
             let room = iovecs(pieces(buffers, count)?);

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use super::zero;
+use super::{socket, zero};
+use crate::abi::SOCKET;
 use crate::error::{self, Error};
 use crate::net::types::WSADATA;
 
@@ -89,4 +90,32 @@ pub extern "C" fn overlapped_ntohs(net: u16) -> u16 {
 #[unsafe(no_mangle)]
 pub extern "C" fn overlapped_ntohl(net: u32) -> u32 {
     u32::from_be(net)
+}
+
+macro_rules! converted {
+    ($($name:ident: $type:ty, $convert:path);* $(;)?) => {
+        $(
+            /// The same with the socket for whose network it is, which has to be one.
+            ///
+            /// # Safety
+            ///
+            /// `to` is NULL or valid.
+            #[unsafe(no_mangle)]
+            pub unsafe extern "C" fn $name(s: SOCKET, from: $type, to: *mut $type) -> i32 {
+                zero(socket(s).and_then(|_| {
+                    // SAFETY: by the caller's word.
+                    let to = unsafe { to.as_mut() }.ok_or(Error::WSAEFAULT)?;
+                    *to = $convert(from);
+                    Ok(())
+                }))
+            }
+        )*
+    };
+}
+
+converted! {
+    WSAHtonl: u32, u32::to_be;
+    WSAHtons: u16, u16::to_be;
+    WSANtohl: u32, u32::from_be;
+    WSANtohs: u16, u16::from_be;
 }

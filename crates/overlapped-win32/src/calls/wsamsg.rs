@@ -123,6 +123,7 @@ impl Message {
 
 /// Ends an operation with what a call has brought, or has it wait once more.
 fn end(
+    socket: &Socket,
     header: &mut Header,
     kind: Kind,
     result: Result<io::Result<(usize, bool)>, Error>,
@@ -139,15 +140,21 @@ fn end(
         Ok(Err(error)) => error.raw_os_error().unwrap_or(0),
         Err(_) => libc::ECANCELED,
     };
-    match error {
-        libc::EAGAIN | libc::EINTR => {
+    // What an earlier datagram has brought back (IO-13).
+    let sent_back = match (kind, error) {
+        (Kind::Readable, libc::EAGAIN | libc::ECONNREFUSED) => socket.sent_back(),
+        _ => None,
+    };
+    let status = match (sent_back, error) {
+        (Some(status), _) => status,
+        (None, libc::ECONNREFUSED) if !socket.has(Flag::NOT_TOLD) => Status::PORT_UNREACHABLE,
+        (None, libc::EAGAIN | libc::EINTR | libc::ECONNREFUSED) => {
             header.prepare(kind, []);
             return Finished::Again;
         }
-        // What an earlier datagram has brought back (IO-13).
-        libc::ECONNREFUSED => header.finish(Status::CONNECTION_RESET, 0),
-        errno => header.finish(Status::from_errno(errno), 0),
-    }
+        (None, errno) => Status::from_errno(errno),
+    };
+    header.finish(status, 0);
     Finished::Ended
 }
 
@@ -202,7 +209,10 @@ unsafe fn recv(
     }
     let of = socket.clone();
     let finish = move |header: &mut Header| match header.status().is_success() {
-        true => end(header, Kind::Readable, of.with_fd(|fd| message.recv(fd))),
+        true => {
+            let result = of.with_fd(|fd| message.recv(fd));
+            end(&of, header, Kind::Readable, result)
+        }
         false => Finished::Ended,
     };
     // SAFETY: by the caller's word.
@@ -273,7 +283,7 @@ unsafe fn send(
             sent.map(|bytes| (bytes, false))
         };
         match header.status().is_success() {
-            true => end(header, Kind::Writable, of.with_fd(send)),
+            true => end(&of, header, Kind::Writable, of.with_fd(send)),
             false => Finished::Ended,
         }
     };

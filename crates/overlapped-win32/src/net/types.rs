@@ -94,6 +94,21 @@ pub struct hostent {
 }
 
 #[repr(C)]
+pub struct servent {
+    pub s_name: *mut c_char,
+    pub s_aliases: *mut *mut c_char,
+    pub s_proto: *mut c_char,
+    pub s_port: i16,
+}
+
+#[repr(C)]
+pub struct protoent {
+    pub p_name: *mut c_char,
+    pub p_aliases: *mut *mut c_char,
+    pub p_proto: i16,
+}
+
+#[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct GUID {
     pub Data1: u32,

@@ -304,7 +304,7 @@ fn io_13_a_datagram_that_came_back_is_told_to_a_receive() {
     // SAFETY: as long as is said.
     let sent = unsafe { overlapped_sendto(socket, b"x".as_ptr(), 1, 0, to.as_ptr().cast(), 16) };
     assert_eq!(sent, 1);
-    assert_eq!(failure(port, 1, &ov), ERROR_NETNAME_DELETED);
+    assert_eq!(failure(port, 1, &ov), ERROR_PORT_UNREACHABLE);
     close(socket);
     close_handle(port);
 }

@@ -1,10 +1,11 @@
 //! Winsock beside the port.
 
+use std::ffi::CStr;
 use std::net::{TcpListener, TcpStream};
 use std::ptr::{null, null_mut};
 
 use overlapped_win32::abi::{INVALID_SOCKET, SOCKET};
-use overlapped_win32::calls::{names, select, winsock};
+use overlapped_win32::calls::{names, select, services, winsock};
 use overlapped_win32::net::types::{GUID, WSADATA, addrinfo, fd_set, timeval};
 
 use crate::world::*;
@@ -409,4 +410,51 @@ fn handles_tell_what_they_are() {
     assert_eq!(GetFileType(socket as _), 0);
     assert_eq!(GetLastError(), ERROR_INVALID_HANDLE);
     assert_eq!(SetHandleInformation(socket as _, 1, 0), 0);
+}
+
+#[test]
+fn byte_orders_go_with_a_socket() {
+    let socket = tcp();
+    let (mut long, mut short) = (0, 0);
+    // SAFETY: there is room.
+    unsafe {
+        assert_eq!(winsock::WSAHtonl(socket, 0x0102_0304, &mut long), 0);
+        assert_eq!(long.to_ne_bytes(), [1, 2, 3, 4]);
+        assert_eq!(winsock::WSANtohl(socket, long, &mut long), 0);
+        assert_eq!(long, 0x0102_0304);
+        assert_eq!(winsock::WSAHtons(socket, 0x0102, &mut short), 0);
+        assert_eq!(short.to_ne_bytes(), [1, 2]);
+        assert_eq!(winsock::WSANtohs(socket, short, &mut short), 0);
+        assert_eq!(short, 0x0102);
+        let refused = winsock::WSAHtonl(socket, 1, null_mut());
+        assert_eq!((refused, GetLastError()), (-1, WSAEFAULT));
+        close(socket);
+        let refused = winsock::WSAHtonl(socket, 1, &mut long);
+        assert_eq!((refused, GetLastError()), (-1, WSAENOTSOCK));
+    }
+}
+
+#[test]
+fn services_and_protocols_have_numbers() {
+    // SAFETY: texts that end with a zero; the answers are good until the next question.
+    unsafe {
+        let unknown = services::overlapped_getservbyname(c"no-such-service".as_ptr(), null());
+        // WSANO_DATA
+        assert_eq!((unknown, GetLastError()), (null_mut(), 11004));
+        let (http, tcp) = (c"http".as_ptr(), c"tcp".as_ptr());
+        // A small system may have no list of them.
+        if std::path::Path::new("/etc/services").exists() {
+            let found = &*services::overlapped_getservbyname(http, tcp);
+            assert_eq!(found.s_port as u16, 80u16.to_be());
+            assert_eq!(CStr::from_ptr(found.s_proto), c"tcp");
+            assert_eq!(CStr::from_ptr(found.s_name), c"http");
+            let found = &*services::overlapped_getservbyport(80u16.to_be().into(), tcp);
+            assert_eq!(CStr::from_ptr(found.s_name), c"http");
+        }
+        if std::path::Path::new("/etc/protocols").exists() {
+            let found = &*services::overlapped_getprotobyname(tcp);
+            assert_eq!((found.p_proto, CStr::from_ptr(found.p_name)), (6, c"tcp"));
+            assert!(!found.p_aliases.is_null());
+        }
+    }
 }

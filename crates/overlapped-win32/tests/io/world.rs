@@ -31,6 +31,7 @@ pub const SO_LINGER: i32 = 0x80;
 
 pub const ERROR_INVALID_HANDLE: u32 = 6;
 pub const ERROR_NETNAME_DELETED: u32 = 64;
+pub const ERROR_PORT_UNREACHABLE: u32 = 1234;
 pub const ERROR_INVALID_PARAMETER: u32 = 87;
 pub const WAIT_TIMEOUT: u32 = 258;
 pub const ERROR_ABANDONED_WAIT_0: u32 = 735;

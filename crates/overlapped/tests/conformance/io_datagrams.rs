@@ -230,7 +230,7 @@ fn io_13_what_finds_nobody_fails_a_receive_and_no_send() {
                 for _ in 0..4 {
                     let packet = get(&port);
                     if *packet.operation.user() == 77 {
-                        assert_eq!(packet.status, Status::CONNECTION_RESET);
+                        assert_eq!(packet.status, Status::PORT_UNREACHABLE);
                         failed += 1;
                     } else {
                         assert_eq!((packet.status, packet.bytes), (Status::SUCCESS, 8));
@@ -248,7 +248,7 @@ fn io_13_what_finds_nobody_fails_a_receive_and_no_send() {
                     socket.recv(room(9, 0)).unwrap();
                     let packet = get(&port);
                     // The other sends have come back in their own time.
-                    if packet.status != Status::CONNECTION_RESET {
+                    if packet.status != Status::PORT_UNREACHABLE {
                         assert_eq!(packet.operation.bytes(), b"here");
                         break;
                     }

@@ -223,6 +223,8 @@ pub(super) unsafe fn issue(local: &Local, header: NonNull<Header>) -> Result<Iss
         _ => Err(Status::NOT_SUPPORTED),
     }
     .or_else(|status| match status {
+        // Winsock has one number for both.
+        Status::CONNECTION_RESET if datagrams => Ok(Issued::Ended(Status::PORT_UNREACHABLE)),
         status if told_in_packet(kind, datagrams, status) => Ok(Issued::Ended(status)),
         status => Err(status),
     })

@@ -13,7 +13,6 @@ use crate::Status;
 const HANDLES_CLOSED: i32 = 0x8000_000A_u32 as i32;
 const LOCAL_DISCONNECT: i32 = 0xC000_013B_u32 as i32;
 const REMOTE_DISCONNECT: i32 = 0xC000_013C_u32 as i32;
-const PORT_UNREACHABLE: i32 = 0xC000_023F_u32 as i32;
 
 /// The status that a packet has. One that is not in table 6a is looked up by the number that
 /// `GetLastError` would show, and stays as it is if that tells nothing either.
@@ -21,7 +20,7 @@ pub(super) fn of_packet(code: i32) -> Status {
     match code {
         HANDLES_CLOSED => return Status::CANCELLED,
         LOCAL_DISCONNECT => return Status::CONNECTION_ABORTED,
-        REMOTE_DISCONNECT | PORT_UNREACHABLE => return Status::CONNECTION_RESET,
+        REMOTE_DISCONNECT => return Status::CONNECTION_RESET,
         _ => {}
     }
     let status = Status::from_code(code);

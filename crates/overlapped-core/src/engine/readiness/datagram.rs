@@ -78,7 +78,7 @@ pub(super) fn receive_refused(turn: &mut Turn<'_>, refusal: Refusal) -> Attempt 
         // The failure was fetched, and that was all.
         Some(status) if came_back(status) && turn.socket.ignores_sent_back() => Attempt::Again,
         Some(Status::CONNECTION_REFUSED) => {
-            turn.finish_first(Status::CONNECTION_RESET);
+            turn.finish_first(Status::PORT_UNREACHABLE);
             Attempt::Again
         }
         Some(status) => {

@@ -1,7 +1,8 @@
-//! recv and recv-zero.
+//! recv, recv-all and recv-zero.
 
 use smallvec::SmallVec;
 
+use super::send;
 use super::side::{Attempt, Turn};
 use crate::Status;
 use crate::engine::Refusal;
@@ -69,6 +70,37 @@ fn fill(turn: &mut Turn<'_>, mut received: usize) {
         first.add_bytes(bytes);
         received -= bytes;
         turn.finish_first(Status::SUCCESS);
+    }
+}
+
+/// Fills what is left of the first receive's memory. One that got a part stays at the front, as a
+/// send does (IO-8).
+#[inline(never)]
+pub(super) fn attempt_all(turn: &mut Turn<'_>) -> Attempt {
+    let first = turn
+        .operations
+        .first()
+        .expect("an attempt has a first operation");
+    let mut segments = SmallVec::new();
+    let room = send::gather(first, &mut segments);
+    match turn.system.recv(turn.endpoint, &segments) {
+        Ok(0) => {
+            turn.socket.note_end_of_stream();
+            turn.finish_first(Status::SUCCESS);
+            Attempt::Again
+        }
+        Ok(received) => {
+            first.add_bytes(received);
+            if first.bytes() == first.capacity() {
+                turn.finish_first(Status::SUCCESS);
+            }
+            if received == room || turn.hangup {
+                Attempt::Again
+            } else {
+                Attempt::Drained
+            }
+        }
+        Err(refusal) => turn.refused(refusal),
     }
 }
 

@@ -252,6 +252,7 @@ impl Side {
                 _ if socket.nature() == Nature::Datagram => datagram::attempt(&mut turn, kind),
                 _ if socket.nature() != Nature::Stream => pipe::attempt(&mut turn, kind),
                 Kind::Recv => recv::attempt(&mut turn),
+                Kind::RecvAll => recv::attempt_all(&mut turn),
                 Kind::RecvZero => recv::attempt_zero(&mut turn),
                 Kind::RecvPooled => recv_pooled::attempt(&mut turn),
                 Kind::Accept => accept::attempt(&mut turn),

@@ -283,10 +283,14 @@ impl SocketState {
         }
         match kind {
             Kind::RecvFrom | Kind::SendTo => Err(Status::NOT_SUPPORTED),
-            Kind::Recv | Kind::RecvPooled | Kind::RecvZero if phase != Phase::Connected => {
+            Kind::Recv | Kind::RecvAll | Kind::RecvPooled | Kind::RecvZero
+                if phase != Phase::Connected =>
+            {
                 Err(Status::INVALID_CONNECTION)
             }
-            Kind::Recv | Kind::RecvPooled | Kind::RecvZero if self.has(RECV_SHUT) => {
+            Kind::Recv | Kind::RecvAll | Kind::RecvPooled | Kind::RecvZero
+                if self.has(RECV_SHUT) =>
+            {
                 Err(Status::PIPE_DISCONNECTED)
             }
             Kind::Send | Kind::SendFile | Kind::Disconnect if phase != Phase::Connected => {
@@ -308,6 +312,7 @@ impl SocketState {
                 Phase::Connecting | Phase::Listener => Err(Status::INVALID_PARAMETER),
             },
             Kind::Recv
+            | Kind::RecvAll
             | Kind::RecvPooled
             | Kind::RecvZero
             | Kind::Send
@@ -714,6 +719,12 @@ impl SocketState {
                 self.note_failure(Status::CONNECTION_ABORTED);
             }
             let bytes = operation.bytes();
+            // What it has taken is not lost (CX-4).
+            let has_taken = operation.kind() == Kind::RecvAll && bytes > 0;
+            let status = match status {
+                Status::CANCELLED if has_taken => Status::SUCCESS,
+                status => status,
+            };
             operation.finish(status, bytes);
             operation.tell_ended();
             done.push(operation);
@@ -1001,7 +1012,7 @@ impl SocketState {
     }
 
     /// The failure that ended the connection, if one did.
-    pub(super) fn broken(&self) -> Option<Status> {
+    pub(crate) fn broken(&self) -> Option<Status> {
         match self.broken.load(Relaxed) {
             0 => None,
             code => Some(Status::from_code(code)),
@@ -1013,7 +1024,7 @@ impl SocketState {
     }
 
     /// A transfer failed: remembers it if it ends the connection, and names it as the model does.
-    pub(super) fn note_failure(&self, status: Status) -> Status {
+    pub(crate) fn note_failure(&self, status: Status) -> Status {
         if let Some(earlier) = self.broken() {
             return earlier;
         }

@@ -89,14 +89,25 @@ impl Socket {
         loop {
             match self.with_fd(&mut attempt)? {
                 Ok(value) => return Ok(value),
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EINTR) => {}
-                    Some(libc::EAGAIN) if self.has(Flag::NON_BLOCKING) => {
-                        return Err(Error::WSAEWOULDBLOCK);
+                Err(error) => {
+                    let errno = error.raw_os_error().unwrap_or(0);
+                    if events == libc::POLLIN
+                        && matches!(errno, libc::EAGAIN | libc::ECONNREFUSED)
+                        && let Some(status) = self.sent_back()
+                    {
+                        return Err(net::of_status(status));
                     }
-                    Some(libc::EAGAIN) => self.wait(events, deadline)?,
-                    errno => return Err(self.note_failure(net::of_errno(errno.unwrap_or(0)))),
-                },
+                    match errno {
+                        libc::EINTR => {}
+                        // Nobody wants to know of it.
+                        libc::ECONNREFUSED if self.has(Flag::NOT_TOLD) => {}
+                        libc::EAGAIN if self.has(Flag::NON_BLOCKING) => {
+                            return Err(Error::WSAEWOULDBLOCK);
+                        }
+                        libc::EAGAIN => self.wait(events, deadline)?,
+                        errno => return Err(self.note_failure(net::of_errno(errno))),
+                    }
+                }
             }
         }
     }

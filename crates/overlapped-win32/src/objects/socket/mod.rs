@@ -25,7 +25,7 @@ use std::sync::atomic::{
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use overlapped_core::Endpoint;
+use overlapped_core::{Endpoint, Status};
 
 pub(crate) use accepting::{ADDRESS_AT, Accepting};
 use blocking::Blocked;
@@ -99,8 +99,12 @@ impl Socket {
         protocol: i32,
         overlapped: bool,
     ) -> Result<Socket, Error> {
-        let fd = linux_socket(family, kind, protocol)?;
-        Ok(Self::of(fd.into(), family, kind, protocol, overlapped))
+        let endpoint = Endpoint::from(linux_socket(family, kind, protocol)?);
+        if kind == libc::SOCK_DGRAM {
+            // From the first datagram on, whoever sends it (IO-13).
+            let _ = endpoint.set_sent_back(true);
+        }
+        Ok(Self::of(endpoint, family, kind, protocol, overlapped))
     }
 
     fn of(endpoint: Endpoint, family: i32, kind: i32, protocol: i32, overlapped: bool) -> Socket {
@@ -230,11 +234,25 @@ impl Socket {
         }
     }
 
-    /// The error that ended the connection, if one did.
+    /// The error that ended the connection, if one did; a call or an operation has met with it.
     pub(crate) fn broken(&self) -> Result<(), Error> {
+        self.known_failure()?;
+        if let Some(socket) = self.seated() {
+            self.remember_failure(&socket);
+        }
+        self.known_failure()
+    }
+
+    fn known_failure(&self) -> Result<(), Error> {
         match self.broken.load(Relaxed) {
             0 => Ok(()),
             code => Err(Error(code)),
+        }
+    }
+
+    fn remember_failure(&self, socket: &overlapped_core::Socket) {
+        if let Some(status) = socket.failure() {
+            self.broken.store(status.winsock(), Relaxed);
         }
     }
 
@@ -247,9 +265,28 @@ impl Socket {
             )
             && self.is_connected()
         {
+            // What is under way ends with it, too.
+            let error = self.seated().map_or(error, |socket| {
+                net::of_status(socket.note_failure(Status::from_win32(error.0)))
+            });
             self.broken.store(error.0, Relaxed);
+            return error;
         }
         error
+    }
+
+    /// A receive of datagrams has come back without one: what one that was sent has met with, if that
+    /// is to be told (IO-13). Also because the queue of such errors has to be empty: otherwise the
+    /// socket is ready for as long as they are there.
+    pub(crate) fn sent_back(&self) -> Option<Status> {
+        if self.is_stream() {
+            return None;
+        }
+        let status = self.place().with_endpoint(Endpoint::sent_back).ok()??;
+        (!self.has(Flag::NOT_TOLD)).then_some(match status {
+            Status::CONNECTION_REFUSED => Status::PORT_UNREACHABLE,
+            status => status,
+        })
     }
 
     /// What a wait for the socket itself waits for (PK-8).

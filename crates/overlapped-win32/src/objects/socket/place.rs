@@ -29,16 +29,19 @@ pub(super) enum Place {
 }
 
 impl Place {
-    pub(super) fn with_fd<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R, Error> {
-        let of = |endpoint: &Endpoint| {
-            let fd = endpoint.os().expect("all of ours are the system's");
-            f(fd.as_fd())
-        };
+    pub(super) fn with_endpoint<R>(&self, f: impl FnOnce(&Endpoint) -> R) -> Result<R, Error> {
         match self {
-            Place::Here(endpoint) => Ok(of(endpoint)),
-            Place::Seated { socket, .. } => socket.with_endpoint(of).map_err(net::of_status),
+            Place::Here(endpoint) => Ok(f(endpoint)),
+            Place::Seated { socket, .. } => socket.with_endpoint(f).map_err(net::of_status),
             Place::Closed => Err(Error::WSAENOTSOCK),
         }
+    }
+
+    pub(super) fn with_fd<R>(&self, f: impl FnOnce(BorrowedFd<'_>) -> R) -> Result<R, Error> {
+        self.with_endpoint(|endpoint| {
+            let fd = endpoint.os().expect("all of ours are the system's");
+            f(fd.as_fd())
+        })
     }
 }
 
@@ -179,7 +182,10 @@ impl Socket {
                     _ => socket.withdraw(),
                 };
                 match left {
-                    Some(left) => left,
+                    Some(left) => {
+                        self.remember_failure(&socket);
+                        left
+                    }
                     // It stays where it is, and packets are passed on.
                     None => {
                         *place = Place::Seated {
@@ -203,6 +209,9 @@ impl Socket {
                 if !self.is_stream() {
                     // Also those that a blocking call has sent.
                     let _ = socket.set_sent_back(!self.has(Flag::NOT_TOLD));
+                }
+                if let Err(failure) = self.known_failure() {
+                    socket.note_failure(Status::from_win32(failure.0));
                 }
                 if self.has(Flag::RECV_SHUT) {
                     let _ = socket.shutdown(ShutdownHow::Recv);
@@ -257,6 +266,10 @@ impl Socket {
         if let Place::Seated { socket, .. } = &*place
             && let Some(endpoint) = socket.release()
         {
+            self.remember_failure(socket);
+            if !self.is_stream() {
+                let _ = endpoint.set_sent_back(!self.has(Flag::NOT_TOLD));
+            }
             *place = Place::Here(endpoint);
         }
     }
@@ -275,12 +288,12 @@ impl Socket {
             return Err(Error::WSAEOPNOTSUPP);
         }
         self.put(Flag::NOT_TOLD, !told);
-        match &*self.place() {
-            Place::Seated { socket, .. } => socket
-                .set_sent_back(told)
-                .map_err(|error| net::of_status(status_of(&error))),
-            _ => Ok(()),
-        }
+        let result = match &*self.place() {
+            Place::Here(endpoint) => endpoint.set_sent_back(told),
+            Place::Seated { socket, .. } => socket.set_sent_back(told),
+            Place::Closed => Ok(()),
+        };
+        result.map_err(|error| net::of_status(status_of(&error)))
     }
 
     /// Puts another one of Linux's sockets in the place of this one's.
