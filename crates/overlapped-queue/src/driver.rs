@@ -1,9 +1,11 @@
 //! The driver around the state machine: lock, ask, unlock, wake, sleep.
 
+use std::time::Duration;
+
 use crate::parker::Parker;
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
-use crate::{Config, Ended, Engine, Fifo, Presence, Stats};
+use crate::{Config, Ended, Engine, Fifo, Presence, Signals, Stats, TICK_MIN};
 
 /// The queue of one completion port. Cloning gives another handle to the same queue.
 pub struct Queue<F: Fifo> {
@@ -32,8 +34,8 @@ pub struct Binding<F: Fifo> {
     parker: Arc<Parker>,
     /// Its waits may be ended by an [`Alert`].
     alertable: bool,
-    /// What an interrupt needs, to release a waiter when this thread goes.
-    interrupt: Box<dyn Fn() + Send>,
+    /// What it takes to release a waiter when this thread goes.
+    signals: Box<dyn Signals + Send>,
 }
 
 /// Names a binding without holding it: whoever pushes a packet says with it who brings it. One that
@@ -65,8 +67,8 @@ impl<F: Fifo> Queue<F> {
         }
     }
 
-    /// Binds the calling thread. `interrupt` does what [`Engine::interrupt`] does; it is kept so
-    /// that a departing thread can wake the leader. `presence` tells whether the thread is blocked;
+    /// Binds the calling thread. `signals` are the engine's; they are kept so that a departing thread
+    /// can wake the leader. `presence` tells whether the thread is blocked;
     /// without it, that is only presumed.
     ///
     /// # Errors
@@ -74,7 +76,7 @@ impl<F: Fifo> Queue<F> {
     /// When there is no memory for another thread's place; nothing is bound then.
     pub fn bind(
         &self,
-        interrupt: Box<dyn Fn() + Send>,
+        signals: Box<dyn Signals + Send>,
         presence: Option<Box<dyn Presence>>,
     ) -> Result<Binding<F>, std::collections::TryReserveError> {
         let parker = Arc::new(Parker::new());
@@ -92,7 +94,7 @@ impl<F: Fifo> Queue<F> {
             id,
             parker,
             alertable: false,
-            interrupt,
+            signals,
         })
     }
 
@@ -119,7 +121,7 @@ impl<F: Fifo> Queue<F> {
             .state
             .push(packet, from, || engine.now(), &mut wakes);
         guarded.clock_arrivals(engine);
-        guarded.unlock_and_wake(wakes, || engine.interrupt());
+        guarded.unlock_and_wake(wakes, engine);
         refused.map_or(Ok(()), Err)
     }
 
@@ -135,7 +137,7 @@ impl<F: Fifo> Queue<F> {
             .state
             .push_all(packets, self.worker(from), || engine.now(), &mut wakes);
         guarded.clock_arrivals(engine);
-        guarded.unlock_and_wake(wakes, || engine.interrupt());
+        guarded.unlock_and_wake(wakes, engine);
     }
 
     /// Who it is here.
@@ -169,7 +171,7 @@ impl<F: Fifo> Queue<F> {
             .take_at_once(me.id, || engine.now(), &mut wakes)
         {
             guarded.clock_leave(me.id, engine);
-            guarded.unlock_and_wake(wakes, || engine.interrupt());
+            guarded.unlock_and_wake(wakes, engine);
             return Ok(packet);
         }
         self.wait(engine, me, deadline, guarded)
@@ -196,17 +198,17 @@ impl<F: Fifo> Queue<F> {
             match next {
                 Next::Take(packet) => {
                     guarded.clock_leave(me.id, engine);
-                    guarded.unlock_and_wake(wakes, || engine.interrupt());
+                    guarded.unlock_and_wake(wakes, engine);
                     *deadline = call.deadline;
                     return Ok(packet);
                 }
                 Next::TimedOut => {
-                    guarded.unlock_and_wake(wakes, || engine.interrupt());
+                    guarded.unlock_and_wake(wakes, engine);
                     return Err(Ended::TimedOut);
                 }
                 Next::Closed => return Err(Ended::Closed),
                 Next::Lead { timeout } => {
-                    guarded.unlock_and_wake(std::mem::take(&mut wakes), || engine.interrupt());
+                    guarded.unlock_and_wake(std::mem::take(&mut wakes), engine);
                     let mut harvest = F::default();
                     engine.wait(timeout, &mut harvest);
                     me.look_for_alert(&mut call);
@@ -229,13 +231,20 @@ impl<F: Fifo> Queue<F> {
                         guarded = self.lock();
                     }
                 }
-                Next::Sleep { timeout } => {
-                    guarded.unlock_and_wake(std::mem::take(&mut wakes), || engine.interrupt());
-                    me.parker.park(timeout);
+                Next::Sleep { timeout } | Next::StandBy { timeout } => {
+                    let stands_by = matches!(next, Next::StandBy { .. });
+                    guarded.unlock_and_wake(std::mem::take(&mut wakes), engine);
+                    match stands_by {
+                        true => engine.wait_for_alarm(timeout),
+                        false => me.parker.park(timeout),
+                    }
                     me.look_for_alert(&mut call);
                     let now = engine.now();
                     guarded = self.lock();
-                    next = match guarded.state.awake(me.id, &mut call, now, &mut wakes) {
+                    // An alert wakes whoever sleeps in its parker.
+                    let has_alarm = || !me.alertable && engine.has_alarm();
+                    let state = &mut guarded.state;
+                    next = match state.awake(me.id, &mut call, now, has_alarm, &mut wakes) {
                         Err(next) => next,
                         Ok(()) => guarded
                             .state
@@ -264,7 +273,7 @@ impl<F: Fifo> Queue<F> {
         let mut wakes = Wakes::new();
         let mut guarded = self.lock();
         let released = guarded.state.block(me.id, &mut wakes);
-        guarded.unlock_and_wake(wakes, || engine.interrupt());
+        guarded.unlock_and_wake(wakes, engine);
         released
     }
 
@@ -278,7 +287,7 @@ impl<F: Fifo> Queue<F> {
         let mut wakes = Wakes::new();
         let mut guarded = self.lock();
         let left = guarded.state.close(&mut wakes);
-        guarded.unlock_and_wake(wakes, || engine.interrupt());
+        guarded.unlock_and_wake(wakes, engine);
         left
     }
 
@@ -391,7 +400,7 @@ impl<F: Fifo> Drop for Binding<F> {
         let mut guarded = self.queue.lock();
         let presence = guarded.state.unbind(self.id, &mut wakes);
         guarded.parkers[self.id] = None;
-        guarded.unlock_and_wake(wakes, || (self.interrupt)());
+        guarded.unlock_and_wake(wakes, &*self.signals);
         drop(presence);
     }
 }
@@ -422,19 +431,28 @@ struct Unlocker<'a, F: Fifo> {
 
 impl<F: Fifo> Unlocker<'_, F> {
     #[inline]
-    fn unlock_and_wake(self, wakes: Wakes, interrupt: impl Fn()) {
+    fn unlock_and_wake(self, wakes: Wakes, signals: &(impl Signals + ?Sized)) {
         if !wakes.is_empty() {
-            self.wake(wakes, interrupt);
+            self.wake(wakes, signals);
         }
     }
 
     #[inline(never)]
-    fn wake(self, wakes: Wakes, interrupt: impl Fn()) {
+    fn wake(self, wakes: Wakes, signals: &(impl Signals + ?Sized)) {
+        // Under the lock, unlike the wakes: a stop that comes late would undo what was set meanwhile,
+        // and leave nobody who watches.
+        for wake in &wakes {
+            match wake {
+                Wake::SetAlarm => signals.set_alarm(Some(TICK_MIN)),
+                Wake::StopAlarm => signals.set_alarm(None),
+                _ => {}
+            }
+        }
         let whom: smallvec::SmallVec<[Option<Arc<Parker>>; 4]> = wakes
             .iter()
             .map(|wake| match wake {
-                Wake::Leader | Wake::Keeper => None,
                 Wake::Follower(id) => self.guard.parkers[*id].clone(),
+                _ => None,
             })
             .collect();
         let keeper = wakes
@@ -444,10 +462,11 @@ impl<F: Fifo> Unlocker<'_, F> {
         drop(self.guard);
         for (wake, parker) in wakes.iter().zip(whom) {
             match (wake, parker) {
-                (Wake::Leader, _) => interrupt(),
+                (Wake::Leader, _) => signals.interrupt(),
+                (Wake::Standby, _) => signals.set_alarm(Some(Duration::ZERO)),
                 (Wake::Keeper, _) => keeper.iter().for_each(|keeper| keeper()),
                 (Wake::Follower(_), Some(parker)) => parker.unpark(),
-                (Wake::Follower(_), None) => {}
+                (Wake::Follower(_) | Wake::SetAlarm | Wake::StopAlarm, _) => {}
             }
         }
     }

@@ -41,6 +41,9 @@
 //!   it finds that nobody took a packet since it last looked, that one is still queued which was
 //!   then, or that nobody has been in the engine, although there may be work and room for a worker,
 //!   it takes over. While nothing moves it disarms, and the next leader that leaves arms one again.
+//!   Where the engine has an alarm, and packets are few, it is the *standby* instead: it sleeps by
+//!   that alarm, which a leader that leaves sets and one that comes back stops, and watches when it
+//!   goes off. So a packet now and then wakes nobody but the leader.
 //!   Where leaders often stay away for longer than [`ABSENCE`], whether they block or compute,
 //!   somebody takes over the engine at once.
 //!
@@ -84,7 +87,7 @@
 //!
 //! Sockets, operations, system calls. Packets are opaque values in a [`Fifo`] that the caller
 //! supplies (intrusive and free of allocation in the real port, a `VecDeque` in tests), the engine
-//! is three methods, a presence one, and the only clock is the engine's. There is no unsafe code in this crate.
+//! is a few methods, a presence one, and the only clock is the engine's. There is no unsafe code in this crate.
 
 #![forbid(unsafe_code)]
 
@@ -102,7 +105,7 @@ mod sync;
 mod waits;
 
 pub use driver::{Alert, Binding, Member, Queue};
-pub use engine::Engine;
+pub use engine::{Engine, Signals};
 pub use fifo::Fifo;
 pub use policy::{
     ABSENCE, BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,

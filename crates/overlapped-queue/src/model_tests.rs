@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::policy::{ABSENCE, BACKLOG, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN};
+use crate::policy::{ABSENCE, ALARMS, BACKLOG, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN};
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::{Config, Fifo, Presence, WakePolicy};
 
@@ -105,6 +105,8 @@ enum Doing {
     Leading(Call, Option<u64>),
     /// In its parker, until then.
     Sleeping(Call, Option<u64>),
+    /// By the alarm, until then.
+    StandingBy(Call, Option<u64>),
     /// Not bound.
     Gone,
 }
@@ -122,6 +124,9 @@ struct Rig {
     /// Finished I/O that nobody has harvested.
     finished: VecDeque<u32>,
     interrupted: bool,
+    has_alarm: bool,
+    /// When it goes off, or did.
+    alarm: Option<u64>,
     /// Wakes that have not reached their threads.
     pending: Vec<Wake>,
     next_packet: u32,
@@ -144,6 +149,8 @@ impl Rig {
             now: 1,
             finished: VecDeque::new(),
             interrupted: false,
+            has_alarm: false,
+            alarm: None,
             pending: Vec::new(),
             next_packet: 0,
             got: Vec::new(),
@@ -221,12 +228,26 @@ impl Rig {
                     };
                     continue;
                 }
+                Next::StandBy { timeout } => {
+                    self.threads[thread] = Doing::StandingBy(call, self.until(timeout));
+                }
                 Next::Lead { timeout } => {
                     self.threads[thread] = Doing::Leading(call, self.until(timeout));
                 }
             }
-            self.pending.extend(wakes);
+            self.leave(wakes);
             return;
+        }
+    }
+
+    /// The lock is let go.
+    fn leave(&mut self, wakes: Wakes) {
+        for wake in wakes {
+            match wake {
+                Wake::SetAlarm => self.alarm = self.until(Some(TICK_MIN)),
+                Wake::StopAlarm => self.alarm = None,
+                wake => self.pending.push(wake),
+            }
         }
     }
 
@@ -248,7 +269,7 @@ impl Rig {
                 self.state.next(id, &mut call, || now, &mut wakes)
             }
         };
-        self.pending.extend(wakes);
+        self.leave(wakes);
         self.act(thread, call, next);
     }
 
@@ -262,7 +283,7 @@ impl Rig {
                 .is_none()
         );
         self.next_packet += 1;
-        self.pending.extend(wakes);
+        self.leave(wakes);
     }
 
     /// The thread in the engine, or in its parker, comes back.
@@ -279,15 +300,19 @@ impl Rig {
                     Some(packet) => Next::Take(packet),
                     None => self.state.next(id, &mut call, || now, &mut wakes),
                 };
-                self.pending.extend(wakes);
+                self.leave(wakes);
                 self.act(thread, call, next);
             }
-            Doing::Sleeping(mut call, _) => {
-                let next = match self.state.awake(id, &mut call, now, &mut wakes) {
+            Doing::Sleeping(mut call, _) | Doing::StandingBy(mut call, _) => {
+                let has_alarm = self.has_alarm;
+                let awake = self
+                    .state
+                    .awake(id, &mut call, now, || has_alarm, &mut wakes);
+                let next = match awake {
                     Err(next) => next,
                     Ok(()) => self.state.next(id, &mut call, || now, &mut wakes),
                 };
-                self.pending.extend(wakes);
+                self.leave(wakes);
                 self.act(thread, call, next);
             }
             other => self.threads[thread] = other,
@@ -303,9 +328,19 @@ impl Rig {
                     self.wake(leader);
                 }
             }
+            Wake::Standby => {
+                self.alarm = Some(self.now);
+                if let Some(standby) = self.standby() {
+                    self.wake(standby);
+                }
+            }
             Wake::Keeper => self.told += 1,
+            Wake::SetAlarm | Wake::StopAlarm => unreachable!("done under the lock"),
             Wake::Follower(id) => {
-                if let Some(thread) = self.thread_of(id) {
+                // It would not hear of it by the alarm.
+                if let Some(thread) = self.thread_of(id)
+                    && !matches!(self.threads[thread], Doing::StandingBy(..))
+                {
                     self.wake(thread);
                 }
             }
@@ -318,11 +353,26 @@ impl Rig {
             .position(|doing| matches!(doing, Doing::Leading(..)))
     }
 
+    fn standby(&self) -> Option<usize> {
+        self.threads
+            .iter()
+            .position(|doing| matches!(doing, Doing::StandingBy(..)))
+    }
+
     fn waits(&self, thread: usize) -> bool {
         matches!(
             self.threads[thread],
-            Doing::Leading(..) | Doing::Sleeping(..)
+            Doing::Leading(..) | Doing::Sleeping(..) | Doing::StandingBy(..)
         )
+    }
+
+    /// When the thread wakes of itself.
+    fn wakes_at(&self, thread: usize) -> Option<u64> {
+        match self.threads[thread] {
+            Doing::Leading(_, at) | Doing::Sleeping(_, at) => at,
+            Doing::StandingBy(_, at) => at.into_iter().chain(self.alarm).min(),
+            _ => None,
+        }
     }
 
     /// All wakes arrive, and whoever leads sees finished I/O.
@@ -346,12 +396,7 @@ impl Rig {
         loop {
             self.rest();
             let next = (0..self.threads.len())
-                .filter_map(|thread| match self.threads[thread] {
-                    Doing::Sleeping(_, Some(at)) | Doing::Leading(_, Some(at)) => {
-                        Some((at, thread))
-                    }
-                    _ => None,
-                })
+                .filter_map(|thread| Some((self.wakes_at(thread)?, thread)))
                 .min();
             match next {
                 Some((at, thread)) if at <= until => {
@@ -372,7 +417,7 @@ impl Rig {
         self.threads[thread] = Doing::Gone;
         // The place may be given to another one.
         self.ids[thread] = usize::MAX;
-        self.pending.extend(wakes);
+        self.leave(wakes);
     }
 
     fn bind(&mut self, thread: usize) {
@@ -393,7 +438,7 @@ impl Rig {
         if self.state.block(self.ids[thread], &mut wakes) {
             self.threads[thread] = Doing::Blocked;
         }
-        self.pending.extend(wakes);
+        self.leave(wakes);
     }
 
     fn unblock(&mut self, thread: usize) {
@@ -501,6 +546,7 @@ fn the_literal_rule_agrees_with_the_reference_where_blocks_are_noticed() {
             ..Config::new(limit)
         };
         let mut rig = Rig::observed(config, threads);
+        rig.has_alarm = random.below(3) > 0;
         let mut reference = Reference {
             limit,
             ..Reference::default()
@@ -576,6 +622,7 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
             false => Rig::new(config, threads),
         };
         rig.state.keep_vigil(true);
+        rig.has_alarm = random.below(3) > 0;
         let mut told_before = 0;
         for _ in 0..300 {
             let thread = random.below(threads);
@@ -599,6 +646,8 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
                 (9..11, _) => rig.post(None),
                 (11..13, _) => rig.finish(),
                 (13, _) => rig.now += random.below(2_000_000) as u64,
+                // Long enough for a watcher to stand by.
+                (15, _) if random.below(4) == 0 => rig.pass(QUIET * 2),
                 _ if !rig.pending.is_empty() => {
                     let which = random.below(rig.pending.len());
                     rig.deliver(which);
@@ -769,6 +818,7 @@ fn what_is_due_in_the_engine_waits_for_two_ticks_at_most() {
         let limit = 2 + random.below(2);
         let threads = limit + 1 + random.below(2);
         let mut rig = economy(limit, threads);
+        rig.has_alarm = random.below(3) > 0;
         // Handlers of similar length within a run, of very different length between runs; some
         // stay away for long.
         let mean = [1, 20, 200, 2000][random.below(4)];
@@ -844,6 +894,284 @@ fn economy_an_idle_queue_makes_no_ticks() {
         .filter(|d| matches!(d, Doing::Sleeping(_, Some(_))))
         .count();
     assert_eq!(timed, 1);
+}
+
+/// With an alarm, and few enough packets for somebody to stand by.
+fn calm(limit: usize, threads: usize) -> Rig {
+    let mut rig = economy(limit, threads);
+    rig.has_alarm = true;
+    calm_on(rig, threads)
+}
+
+fn calm_on(mut rig: Rig, waiting: usize) -> Rig {
+    for thread in 0..waiting {
+        rig.get(thread, None);
+    }
+    rig.finish();
+    rig.rest();
+    come_back(&mut rig);
+    rig.pass(QUIET * 2);
+    assert!(rig.standby().is_some(), "nobody stands by");
+    rig
+}
+
+/// Whoever took the last packet is done with it.
+fn come_back(rig: &mut Rig) {
+    let worker = rig.got.last().unwrap().0;
+    rig.get(worker, None);
+}
+
+#[test]
+fn economy_a_packet_now_and_then_wakes_nobody_but_the_leader() {
+    let mut rig = calm(2, 4);
+    let before = rig.state.stats();
+    let standby = rig.standby();
+    for _ in 0..ALARMS {
+        rig.finish();
+        rig.rest();
+        rig.pass(TICK_MIN / 2);
+        assert!(rig.alarm.is_some());
+        come_back(&mut rig);
+        assert_eq!(rig.alarm, None);
+        rig.pass(QUIET * 10);
+    }
+    let stats = rig.state.stats();
+    assert_eq!(stats.taken - before.taken, u64::from(ALARMS));
+    assert_eq!(stats.alarms - before.alarms, u64::from(ALARMS));
+    assert_eq!((stats.wakes, rig.standby()), (before.wakes, standby));
+    // Once in a while it sees whether that is still so, and finds it is.
+    rig.finish();
+    rig.rest();
+    assert_eq!(rig.standby(), None);
+    come_back(&mut rig);
+    rig.pass(QUIET * 2);
+    assert_eq!(rig.state.stats().wakes, before.wakes + 1);
+    assert!(rig.standby().is_some());
+    rig.finish();
+    rig.rest();
+    assert_eq!(rig.state.stats().wakes, before.wakes + 1);
+    assert!(rig.alarm.is_some());
+}
+
+#[test]
+fn economy_many_packets_set_few_alarms() {
+    let mut rig = calm(2, 4);
+    let before = rig.state.stats();
+    for _ in 0..10_000 {
+        rig.finish();
+        rig.rest();
+        come_back(&mut rig);
+        rig.pass(TICK_MIN / 10);
+    }
+    let stats = rig.state.stats();
+    assert_eq!(stats.alarms - before.alarms, u64::from(ALARMS));
+    assert_eq!(stats.wakes - before.wakes, 1);
+}
+
+/// TM-9: the alarm takes the place of the first tick.
+#[test]
+fn the_standby_takes_over_from_a_computing_worker() {
+    let mut rig = calm(2, 3);
+    // Set, stopped, and set again.
+    for _ in 0..3 {
+        rig.finish();
+        rig.rest();
+        come_back(&mut rig);
+    }
+    let began = rig.now;
+    rig.finish();
+    rig.rest();
+    let worker = rig.got.last().unwrap().0;
+    rig.post(Some(worker));
+    rig.pass(TICK_MIN * 3);
+    let &(other, packet) = rig.got.last().unwrap();
+    assert_eq!((packet, other != worker), (rig.next_packet - 1, true));
+    assert!(rig.now - began <= TICK_MIN.as_nanos() as u64 * 3);
+}
+
+/// As the system's own timer may: it goes off, and the stop comes before its sleeper does.
+#[test]
+fn an_alarm_that_was_stopped_too_late_wakes_nobody_for_long() {
+    let mut rig = calm(2, 3);
+    let standby = rig.standby().unwrap();
+    rig.finish();
+    rig.rest();
+    come_back(&mut rig);
+    rig.wake(standby);
+    assert_eq!((rig.standby(), rig.alarm), (Some(standby), None));
+}
+
+/// Like any other sleeper it is handed a packet, times out, ends in a panic, and is let go.
+#[test]
+fn whoever_stands_by_stops_when_it_goes_and_another_one_watches() {
+    let ways: [fn(&mut Rig, usize); 3] = [
+        |rig, standby| rig.unbind(standby),
+        // Those that wait before it in the stack are handed packets first.
+        |rig, standby| {
+            while rig.waits(standby) {
+                rig.post(None);
+                rig.rest();
+            }
+        },
+        |rig, standby| {
+            let Doing::StandingBy(call, at) = &mut rig.threads[standby] else {
+                unreachable!("it stands by");
+            };
+            call.deadline = Deadline::At(rig.now);
+            *at = Some(rig.now);
+            rig.pass(Duration::ZERO);
+        },
+    ];
+    for (way, goes) in ways.into_iter().enumerate() {
+        let mut rig = calm(4, 4);
+        // The leader leaves, posts to itself, and computes for ever.
+        rig.finish();
+        rig.rest();
+        let worker = rig.got.last().unwrap().0;
+        assert!(rig.alarm.is_some());
+        let standby = rig.standby().unwrap();
+        goes(&mut rig, standby);
+        assert!(!rig.waits(standby), "way {way}");
+        rig.post(Some(worker));
+        let taken = rig.next_packet as usize;
+        // Others come back, if they were handed packets.
+        for thread in 0..4 {
+            let is_out = matches!(rig.threads[thread], Doing::Out);
+            if is_out && thread != worker && thread != standby {
+                rig.get(thread, None);
+            }
+        }
+        rig.pass(TICK_MAX * 2);
+        for thread in 0..4 {
+            let is_out = matches!(rig.threads[thread], Doing::Out);
+            if is_out && thread != worker && thread != standby {
+                rig.get(thread, None);
+                rig.rest();
+            }
+        }
+        assert_eq!(rig.got.len(), taken, "way {way}");
+    }
+}
+
+/// The wake of the standby is the alarm: until it is awake nobody else sets it, or sleeps by it.
+#[test]
+fn while_the_standby_is_being_woken_the_alarm_is_its_own() {
+    let mut rig = calm(4, 4);
+    let standby = rig.standby().unwrap();
+    // Those that wait after it are handed packets first, and hear of it.
+    while !rig.pending.contains(&Wake::Standby) {
+        rig.post(None);
+        while let Some(other) = rig.pending.iter().position(|wake| *wake != Wake::Standby) {
+            rig.deliver(other);
+        }
+    }
+    let wake = rig.pending.pop().unwrap();
+    rig.alarm = None;
+    for thread in (0..4).filter(|&thread| thread != standby) {
+        rig.get(thread, None);
+    }
+    for _ in 0..2 {
+        rig.finish();
+        rig.rest();
+        assert_eq!(rig.alarm, None);
+        come_back(&mut rig);
+        rig.pass(QUIET * 2);
+        let stands_by = |doing: &&Doing| matches!(doing, Doing::StandingBy(..));
+        assert_eq!(rig.threads.iter().filter(stands_by).count(), 1);
+    }
+    rig.pending.push(wake);
+    rig.rest();
+    assert_eq!(rig.got.last().unwrap().0, standby);
+}
+
+/// What an alarm was set for ends with who slept by it: who stands by next does so from the start.
+#[test]
+fn the_next_standby_has_an_alarm_whatever_became_of_the_last() {
+    let mut rig = calm(4, 4);
+    let standby = rig.standby().unwrap();
+    // Set, and never stopped.
+    rig.finish();
+    rig.rest();
+    rig.unbind(standby);
+    rig.rest();
+    come_back(&mut rig);
+    // Somebody is told to watch.
+    rig.finish();
+    rig.rest();
+    come_back(&mut rig);
+    rig.pass(QUIET * 2);
+    assert!(rig.standby().is_some());
+    assert_eq!(rig.alarm, None);
+    rig.finish();
+    rig.rest();
+    assert!(rig.alarm.is_some());
+}
+
+/// A panic can end whoever waits. It leaves its part to another one, and its place to one that is bound
+/// later, which is reached where that one sleeps.
+#[test]
+fn when_the_standby_is_unbound_another_one_watches_and_later_stands_by() {
+    let mut rig = economy(2, 5);
+    rig.has_alarm = true;
+    let mut rig = calm_on(rig, 4);
+    let (standby, leader) = (rig.standby().unwrap(), rig.leader().unwrap());
+    // One that came last, so that the leader stays where it is.
+    rig.get(4, None);
+    rig.post(None);
+    rig.rest();
+    rig.unbind(standby);
+    rig.rest();
+    // What it posts to itself has to be noticed although somebody leads.
+    rig.post(Some(4));
+    rig.pass(TICK_MAX * 2);
+    let &(worker, packet) = rig.got.last().unwrap();
+    assert_eq!((packet, worker != 4), (rig.next_packet - 1, true));
+    rig.get(worker, None);
+    rig.pass(QUIET * 2);
+    assert!(rig.standby().is_some_and(|other| other != leader));
+    // The same place, but another thread.
+    rig.get(4, None);
+    rig.bind(standby);
+    rig.get(standby, None);
+    rig.post(None);
+    rig.rest();
+    assert_eq!(rig.got.last(), Some(&(standby, rig.next_packet - 1)));
+}
+
+/// CC-8: the leader comes back with a packet when as many are out as may, and waits on; then one blocks.
+#[test]
+fn cc_8_the_standby_watches_when_the_leader_leaves_the_engine_to_sleep() {
+    let config = Config {
+        rescue_after: None,
+        ..Config::new(1)
+    };
+    let mut rig = Rig::observed(config, 4);
+    rig.has_alarm = true;
+    let mut rig = calm_on(rig, 3);
+    let standby = rig.standby().unwrap();
+    // Not the leader, which came last before.
+    rig.get(3, None);
+    rig.post(None);
+    rig.rest();
+    let worker = rig.got.last().unwrap().0;
+    assert!(rig.waits(standby) && rig.leader().is_some());
+    rig.finish();
+    rig.rest();
+    assert_eq!(rig.leader(), None);
+    rig.wait(worker);
+    rig.pass(TICK_MAX + PATIENCE * 2);
+    assert_eq!(rig.got.len(), rig.next_packet as usize);
+}
+
+#[test]
+fn cx_9_whoever_stands_by_hears_of_the_end() {
+    let mut rig = calm(2, 3);
+    let standby = rig.standby().unwrap();
+    let mut wakes = Wakes::new();
+    drop(rig.state.close(&mut wakes));
+    rig.leave(wakes);
+    rig.rest();
+    assert!(!rig.waits(standby));
 }
 
 #[test]
@@ -944,7 +1272,7 @@ fn cx_10_a_closed_queue_gives_back_what_is_queued_and_ends_waits() {
     let mut wakes = Wakes::new();
     let left = rig.state.close(&mut wakes);
     assert_eq!(Fifo::len(&left), 1);
-    rig.pending.extend(wakes);
+    rig.leave(wakes);
     rig.rest();
     assert!(!rig.waits(1));
     assert!(rig.state.push(9, None, || 0, &mut Wakes::new()).is_some());
@@ -1064,7 +1392,7 @@ fn sleep_is_no_handlers_time() {
     let mut now = micros(10_000_000);
     state.back_from_engine(b, &mut VecDeque::from([2]), now, wakes);
     assert_eq!(state.next(b, &mut by_b, || now, wakes), Next::Take(2));
-    while state.awake(a, &mut by_a, now, wakes).is_err() {
+    while state.awake(a, &mut by_a, now, || false, wakes).is_err() {
         now += micros(1000);
     }
     leads(state.next(a, &mut by_a, || now, wakes));
@@ -1109,7 +1437,7 @@ fn completions_from_outside_are_handed_over() {
     let mut wakes = Wakes::new();
     let mut packets = VecDeque::from([7, 8]);
     rig.state.push_all(&mut packets, None, || 0, &mut wakes);
-    rig.pending.extend(wakes);
+    rig.leave(wakes);
     rig.rest();
     assert_eq!(rig.got, [(1, 7), (0, 8)]);
 }

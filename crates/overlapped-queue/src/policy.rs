@@ -23,7 +23,14 @@ pub const TICK_MIN: Duration = Duration::from_micros(200);
 /// The watcher's longest sleep while packets move.
 pub const TICK_MAX: Duration = Duration::from_micros(1600);
 
-/// After this long without a packet the watcher sleeps without a time-out.
+/// If for [`QUIET`] no more packets than this were taken between any two ticks, the watcher stands by
+/// where it can.
+pub(crate) const CALM: u64 = 3;
+
+/// After so many alarms in a row the standby watches again, to see whether packets still are few.
+pub(crate) const ALARMS: u32 = if cfg!(loom) { 2 } else { 64 };
+
+/// After this long without a packet, or with few of them, the watcher sleeps without a time-out.
 pub const QUIET: Duration = Duration::from_millis(5);
 
 /// How long a worker must have been in one wait to be taken for blocked: about what a wake across

@@ -5,8 +5,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::policy::{
-    ABSENCE, BACKLOG, HARVEST_AFTER, HARVEST_EVERY, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN,
-    WATCHFUL,
+    ABSENCE, ALARMS, BACKLOG, CALM, HARVEST_AFTER, HARVEST_EVERY, OFTEN, PATIENCE, QUIET, TICK_MAX,
+    TICK_MIN, WATCHFUL,
 };
 use crate::waits::Waits;
 use crate::{Config, Fifo, Presence, Stats, WakePolicy};
@@ -23,21 +23,29 @@ pub(crate) enum Next<P> {
     Lead { timeout: Option<Duration> },
     /// Sleep in the own parker for at most this long, then report with [`State::awake`].
     Sleep { timeout: Option<Duration> },
+    /// The same, but until the engine's alarm goes off.
+    StandBy { timeout: Option<Duration> },
     /// Return without a packet; the thread is active now (CC-4).
     TimedOut,
     /// Return without a packet: the queue is closed.
     Closed,
 }
 
-/// Whom to wake after unlocking.
+/// Whom to wake after unlocking, and what becomes of the alarm before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Wake {
     /// A follower, in its parker.
     Follower(WorkerId),
     /// The leader, in the engine.
     Leader,
+    /// The standby, by the alarm.
+    Standby,
     /// Whoever wants to know that the queue is deserted.
     Keeper,
+    /// Nobody yet: the alarm is to go off after [`TICK_MIN`], and not when it would have before.
+    SetAlarm,
+    /// Nobody: it is not to go off.
+    StopAlarm,
 }
 
 /// Most critical sections wake nobody, nearly all others one.
@@ -155,8 +163,15 @@ pub(crate) struct State<F: Fifo> {
     stack: Vec<WorkerId>,
     /// Who is in the engine.
     leader: Option<WorkerId>,
-    /// Who sleeps with a tick: a follower, or the leader itself while it is the only one waiting.
+    /// Who sleeps with a tick, or stands by: a follower, or the leader itself while it is the only one
+    /// waiting.
     watcher: Option<WorkerId>,
+    /// Who sleeps by the alarm, or has been woken there and has not said so yet.
+    standby: Option<WorkerId>,
+    /// The alarm is to go off.
+    alarm_is_set: bool,
+    /// How often it was set since the watcher last began to stand by.
+    alarms_in_a_row: u32,
     /// Somebody was told to look and has not looked yet.
     look_under_way: bool,
     vigil: Vigil,
@@ -170,6 +185,8 @@ pub(crate) struct State<F: Fifo> {
     arrived_at_tick: u64,
     harvests_at_tick: u64,
     moved_at: u64,
+    /// When more packets had been taken between two ticks than for which it stands by.
+    busy_at: u64,
     /// The watcher disarmed itself because nothing moved, and nothing has moved since.
     quiet: bool,
     /// A worker is in a wait that is not long enough yet.
@@ -198,6 +215,7 @@ pub(crate) struct State<F: Fifo> {
     wakes: u64,
     futile_wakes: u64,
     harvests: u64,
+    alarms: u64,
     rescues: u64,
     looks: u64,
     noticed: u64,
@@ -219,6 +237,9 @@ impl<F: Fifo> State<F> {
             stack: Vec::new(),
             leader: None,
             watcher: None,
+            standby: None,
+            alarm_is_set: false,
+            alarms_in_a_row: 0,
             look_under_way: false,
             vigil: Vigil::Off,
             closed: false,
@@ -228,6 +249,7 @@ impl<F: Fifo> State<F> {
             arrived_at_tick: 0,
             harvests_at_tick: 0,
             moved_at: 0,
+            busy_at: 0,
             quiet: false,
             suspicion: false,
             hurried: false,
@@ -246,6 +268,7 @@ impl<F: Fifo> State<F> {
             wakes: 0,
             futile_wakes: 0,
             harvests: 0,
+            alarms: 0,
             rescues: 0,
             looks: 0,
             noticed: 0,
@@ -297,6 +320,9 @@ impl<F: Fifo> State<F> {
         }
         if self.watcher == Some(me) {
             self.watcher = None;
+        }
+        if self.standby == Some(me) {
+            self.standby = None;
         }
         let presence = self.workers[me].take().and_then(|worker| worker.presence);
         self.observed -= usize::from(presence.is_some());
@@ -466,7 +492,7 @@ impl<F: Fifo> State<F> {
                 self.clock = now();
                 if !(call.looked && call.expired(self.clock)) {
                     call.looked = true;
-                    return self.lead(me, call);
+                    return self.lead(me, call, wakes);
                 }
             }
         }
@@ -476,10 +502,10 @@ impl<F: Fifo> State<F> {
             self.settle(false, wakes);
             return Next::TimedOut;
         }
-        self.sleep(me, call)
+        self.sleep(me, call, wakes)
     }
 
-    fn lead(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
+    fn lead(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
         self.measure_batch(me);
         self.rearm_vigil();
         self.leader = Some(me);
@@ -493,18 +519,20 @@ impl<F: Fifo> State<F> {
         if self.watcher.is_none() && self.work_may_wait() {
             self.watch(me);
         }
+        self.mind_the_alarm(wakes);
         Next::Lead {
             timeout: self.nap(me, call),
         }
     }
 
-    fn sleep(&mut self, me: WorkerId, call: &mut Call) -> Next<F::Packet> {
+    fn sleep(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
         self.rearm_vigil();
         self.enter_stack(me);
         let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
         if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
             self.watch(me);
         }
+        self.mind_the_alarm(wakes);
         // What follows is not a handler's time.
         self.measure_batch(me);
         Next::Sleep {
@@ -512,10 +540,11 @@ impl<F: Fifo> State<F> {
         }
     }
 
-    /// How long a waiting thread may sleep: to its deadline, and the watcher to its next tick.
+    /// How long a waiting thread may sleep: to its deadline, and the watcher to its next tick, unless
+    /// it stands by.
     fn nap(&mut self, me: WorkerId, call: &mut Call) -> Option<Duration> {
         let until_deadline = call.left(self.clock);
-        if self.watcher != Some(me) {
+        if self.watcher != Some(me) || self.standby == Some(me) {
             return until_deadline;
         }
         self.hurried = self.suspicion;
@@ -571,15 +600,22 @@ impl<F: Fifo> State<F> {
     }
 
     /// A sleeper woke up, for whatever reason: `Err` says what it does next, `Ok` that it asks
-    /// [`next`](Self::next).
+    /// [`next`](Self::next). `has_alarm`: whether the engine has one, which is asked when somebody
+    /// could stand by.
     pub(crate) fn awake(
         &mut self,
         me: WorkerId,
         call: &mut Call,
         now: u64,
+        has_alarm: impl FnOnce() -> bool,
         wakes: &mut Wakes,
     ) -> Result<(), Next<F::Packet>> {
         self.clock = now;
+        let stood_by = self.standby.take_if(|standby| *standby == me).is_some();
+        let went_off = stood_by && std::mem::take(&mut self.alarm_is_set);
+        let watches = self.watcher == Some(me);
+        let is_calm = watches && self.is_calm();
+        let mut stands_by = false;
         let gets_up = match self.worker(me).order {
             // Only armed: the next look is one interval from now.
             Order::Watch => {
@@ -587,7 +623,21 @@ impl<F: Fifo> State<F> {
                 self.watch(me);
                 self.look(|| now)
             }
-            Order::None => self.watcher == Some(me) && self.tick(),
+            Order::None if watches && went_off => {
+                self.watch(me);
+                self.look(|| now)
+            }
+            // For no reason, or by an alarm that was stopped when it had gone off.
+            Order::None if watches && stood_by => {
+                stands_by = true;
+                false
+            }
+            Order::None if is_calm && has_alarm() => {
+                self.alarms_in_a_row = 0;
+                stands_by = true;
+                false
+            }
+            Order::None => watches && self.tick(),
             Order::Packet(_) | Order::Look => false,
         };
         if gets_up {
@@ -613,6 +663,9 @@ impl<F: Fifo> State<F> {
         if self.closed || call.expired(now) {
             self.leave_stack(me);
             return Ok(());
+        }
+        if stands_by {
+            return Err(self.stand_by(me, call, wakes));
         }
         Err(Next::Sleep {
             timeout: self.nap(me, call),
@@ -736,6 +789,7 @@ impl<F: Fifo> State<F> {
         {
             self.tell_to_watch(wakes);
         }
+        self.mind_the_alarm(wakes);
     }
 
     /// Whether somebody waits who may be released.
@@ -768,9 +822,12 @@ impl<F: Fifo> State<F> {
             .iter()
             .copied()
             .find(|&id| Some(id) != self.leader);
-        let Some(id) = follower.or(self.stack.first().copied()) else {
-            return;
-        };
+        if let Some(id) = follower.or(self.stack.first().copied()) {
+            self.order_to_watch(id, wakes);
+        }
+    }
+
+    fn order_to_watch(&mut self, id: WorkerId, wakes: &mut Wakes) {
         if !matches!(self.worker(id).order, Order::None) {
             return;
         }
@@ -794,6 +851,8 @@ impl<F: Fifo> State<F> {
         self.wakes += 1;
         wakes.push(if self.leader == Some(id) {
             Wake::Leader
+        } else if self.standby == Some(id) {
+            Wake::Standby
         } else {
             Wake::Follower(id)
         });
@@ -821,6 +880,7 @@ impl<F: Fifo> State<F> {
         self.arrived_at_tick = self.arrived;
         self.harvests_at_tick = self.harvests;
         self.moved_at = self.clock;
+        self.busy_at = self.clock;
         self.interval = self.shortest_interval();
         self.presume_blocked();
     }
@@ -849,6 +909,9 @@ impl<F: Fifo> State<F> {
         // ... and put the next look into the engine off for long.
         let unseen = !hurried && self.leader.is_none() && self.harvests == self.harvests_at_tick;
         if !hurried {
+            if self.taken - self.taken_at_tick > CALM {
+                self.busy_at = self.clock;
+            }
             self.taken_at_tick = self.taken;
             self.arrived_at_tick = self.arrived;
             self.harvests_at_tick = self.harvests;
@@ -906,6 +969,67 @@ impl<F: Fifo> State<F> {
     fn absences_are_frequent(&self) -> bool {
         let lately = |at| self.clock.saturating_sub(at) < WATCHFUL.as_nanos() as u64;
         self.between_absences < OFTEN.as_nanos() as u64 && self.absent_at.is_some_and(lately)
+    }
+
+    // ---- the standby ---------------------------------------------------------------------------
+
+    /// Whether the watcher need not tick: for [`QUIET`] so few packets have come that
+    /// setting an alarm for each is cheaper.
+    fn is_calm(&self) -> bool {
+        // A loom model has no room for so many ticks.
+        let for_long = cfg!(loom)
+            || (self.interval >= TICK_MAX
+                && self.clock.saturating_sub(self.busy_at) >= QUIET.as_nanos() as u64);
+        for_long
+            && self.standby.is_none()
+            && !self.hurried
+            && self.is_attended()
+            && self.taken - self.taken_at_tick <= CALM
+    }
+
+    /// Somebody is in the engine, or on the way there, and no packet waits.
+    fn is_attended(&self) -> bool {
+        (self.leader.is_some() || self.look_under_way) && self.packets.is_empty()
+    }
+
+    fn stand_by(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
+        self.standby = Some(me);
+        // Whatever it was set for before.
+        self.alarm_is_set = false;
+        wakes.push(Wake::StopAlarm);
+        Next::StandBy {
+            timeout: self.nap(me, call),
+        }
+    }
+
+    /// Sets the alarm where the standby has to watch, and stops it where it has not: called whenever
+    /// that may have changed, before the lock is let go.
+    #[inline]
+    fn mind_the_alarm(&mut self, wakes: &mut Wakes) {
+        if let Some(standby) = self.standby {
+            self.turn_the_alarm(standby, wakes);
+        }
+    }
+
+    #[inline(never)]
+    fn turn_the_alarm(&mut self, standby: WorkerId, wakes: &mut Wakes) {
+        // One that was handed a packet, or told to look, is the watcher no more. It is woken by the alarm,
+        // which must not be touched from then on.
+        if self.watcher != Some(standby) || self.is_attended() != self.alarm_is_set {
+            return;
+        }
+        if self.alarm_is_set {
+            self.alarm_is_set = false;
+            wakes.push(Wake::StopAlarm);
+        } else if self.alarms_in_a_row < ALARMS {
+            self.alarms_in_a_row += 1;
+            self.alarms += 1;
+            self.alarm_is_set = true;
+            wakes.push(Wake::SetAlarm);
+        } else {
+            // Once: it has the order until it is awake.
+            self.order_to_watch(standby, wakes);
+        }
     }
 
     // ---- who is blocked ------------------------------------------------------------------------
@@ -1073,6 +1197,7 @@ impl<F: Fifo> State<F> {
             wakes: self.wakes,
             futile_wakes: self.futile_wakes,
             harvests: self.harvests,
+            alarms: self.alarms,
             rescues: self.rescues,
             looks: self.looks,
             noticed: self.noticed,

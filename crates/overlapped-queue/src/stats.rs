@@ -28,6 +28,8 @@ pub struct Stats {
     pub wakes: u64,
     /// Threads that were woken to look for work and found none.
     pub futile_wakes: u64,
+    /// How often an alarm was set where a sleeper would have been woken to watch.
+    pub alarms: u64,
     /// Visits to the engine.
     pub harvests: u64,
     /// Workers that were presumed blocked by the rescue release.

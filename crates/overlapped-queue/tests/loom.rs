@@ -11,17 +11,31 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
-use loom::sync::{Arc, Condvar, Mutex};
+use loom::sync::{Arc, Condvar, Mutex, mpsc};
 use loom::thread;
-use overlapped_queue::{Binding, Config, Deadline, Ended, Engine, Presence, Queue, WakePolicy};
+use overlapped_queue::{
+    Binding, Config, Deadline, Ended, Engine, Presence, Queue, Signals, WakePolicy,
+};
 
 type Packets = VecDeque<u32>;
 
-/// An engine that behaves like epoll with an eventfd: an interrupt stays until a wait has seen it.
+/// An engine that behaves like epoll with an eventfd: an interrupt stays until a wait has seen it; and
+/// with a timerfd: that it went off stays until it is set or stopped.
 struct Mock {
     inside: Mutex<Inside>,
     changed: Condvar,
+    alarmed: Condvar,
+    entered: Condvar,
     clock: AtomicU64,
+    has_alarm: bool,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Alarm {
+    #[default]
+    Stopped,
+    Set,
+    WentOff,
 }
 
 #[derive(Default)]
@@ -29,15 +43,35 @@ struct Inside {
     finished: Packets,
     interrupted: bool,
     ticked: bool,
+    /// Somebody waits here, with a time-out or without.
+    leads: Option<Option<Duration>>,
+    alarm: Alarm,
+    /// Somebody sleeps by it, with a time-out or without.
+    stands_by: Option<Option<Duration>>,
 }
 
 impl Mock {
-    fn new() -> Arc<Mock> {
+    fn new(has_alarm: bool) -> Arc<Mock> {
         Arc::new(Mock {
             inside: Mutex::new(Inside::default()),
             changed: Condvar::new(),
+            alarmed: Condvar::new(),
+            entered: Condvar::new(),
             clock: AtomicU64::new(0),
+            has_alarm,
         })
+    }
+
+    fn stands_by(&self) -> bool {
+        self.inside.lock().unwrap().stands_by.is_some()
+    }
+
+    /// Blocks until somebody has nothing to do but to wait here.
+    fn wait_for_leader(&self) {
+        let mut inside = self.inside.lock().unwrap();
+        while inside.leads.is_none() || !inside.finished.is_empty() {
+            inside = self.entered.wait(inside).unwrap();
+        }
     }
 
     /// I/O finishes.
@@ -46,11 +80,40 @@ impl Mock {
         self.changed.notify_one();
     }
 
-    /// Time passes, and a wait with a time-out sees it.
+    /// Time passes, and a wait with a time-out sees it, and so does the alarm.
     fn pass(&self, until: u64) {
         self.clock.store(until, SeqCst);
-        self.inside.lock().unwrap().ticked = true;
+        let mut inside = self.inside.lock().unwrap();
+        inside.ticked = true;
+        if inside.alarm == Alarm::Set {
+            inside.alarm = Alarm::WentOff;
+        }
+        // Nobody wakes who has no reason to: loom may go on with them alone for ever.
+        let leader = matches!(inside.leads, Some(Some(_)));
+        let standby = inside.alarm == Alarm::WentOff || matches!(inside.stands_by, Some(Some(_)));
+        drop(inside);
+        if leader {
+            self.changed.notify_one();
+        }
+        if standby {
+            self.alarmed.notify_one();
+        }
+    }
+}
+
+impl Signals for Mock {
+    fn interrupt(&self) {
+        self.inside.lock().unwrap().interrupted = true;
         self.changed.notify_one();
+    }
+
+    fn set_alarm(&self, after: Option<Duration>) {
+        self.inside.lock().unwrap().alarm = match after {
+            None => Alarm::Stopped,
+            Some(Duration::ZERO) => Alarm::WentOff,
+            Some(_) => Alarm::Set,
+        };
+        self.alarmed.notify_one();
     }
 }
 
@@ -65,19 +128,47 @@ impl Engine<Packets> for Mock {
                 || !into.is_empty();
             if ended {
                 inside.interrupted = false;
+                inside.leads = None;
+                // With an alarm time passes many times, and each time is seen once: a leader that ticks
+                // would let nobody else run.
+                inside.ticked &= !self.has_alarm;
                 return;
             }
+            inside.leads = Some(timeout);
+            self.entered.notify_one();
             inside = self.changed.wait(inside).unwrap();
         }
     }
 
-    fn interrupt(&self) {
-        self.inside.lock().unwrap().interrupted = true;
-        self.changed.notify_one();
-    }
-
     fn now(&self) -> u64 {
         self.clock.load(SeqCst)
+    }
+
+    fn has_alarm(&self) -> bool {
+        self.has_alarm
+    }
+
+    fn wait_for_alarm(&self, timeout: Option<Duration>) {
+        let mut inside = self.inside.lock().unwrap();
+        let other = inside.stands_by.replace(timeout);
+        assert_eq!(other, None, "two threads sleep by one alarm");
+        while inside.alarm != Alarm::WentOff && !(timeout.is_some() && inside.ticked) {
+            inside = self.alarmed.wait(inside).unwrap();
+        }
+        inside.stands_by = None;
+    }
+}
+
+/// The engine's signals, kept by a thread.
+struct Reach(Arc<Mock>);
+
+impl Signals for Reach {
+    fn interrupt(&self) {
+        self.0.interrupt();
+    }
+
+    fn set_alarm(&self, after: Option<Duration>) {
+        self.0.set_alarm(after);
     }
 }
 
@@ -120,24 +211,59 @@ impl Port {
         };
         Port {
             queue: Queue::new(config),
-            engine: Mock::new(),
+            engine: Mock::new(false),
+        }
+    }
+
+    fn with_alarm(concurrency: usize) -> Port {
+        Port {
+            engine: Mock::new(true),
+            ..Port::new(concurrency, WakePolicy::Economy)
+        }
+    }
+
+    /// Ticks until one of two workers that were bound after another sleeps by the alarm. That this one is
+    /// out is what they watch for.
+    fn calm_down(&self) {
+        while !self.engine.stands_by() {
+            self.queue.expire(1);
+            self.queue.expire(2);
+            thread::yield_now();
+        }
+    }
+
+    /// Is out, without a packet.
+    fn active(&self) -> Binding<Packets> {
+        let mut active = self.bind();
+        assert_eq!(self.poll(&mut active), Err(Ended::TimedOut));
+        active
+    }
+
+    /// Time passes until something is done, by one of the two workers that were bound after another.
+    /// Nobody but that one may have anything left to do: to choose another thread at a yield is no
+    /// preemption for loom, so with two it tries without end to starve one of them.
+    fn pass_until(&self, done: &AtomicU64) {
+        let mut clock = 1_000_000;
+        while done.load(SeqCst) == 0 {
+            clock += 1_000_000;
+            assert!(clock < 20_000_000, "stranded: {:?}", self.queue.stats());
+            self.engine.pass(clock);
+            self.queue.expire(1);
+            self.queue.expire(2);
+            thread::yield_now();
         }
     }
 
     fn bind(&self) -> Binding<Packets> {
-        let engine = self.engine.clone();
-        self.queue
-            .bind(Box::new(move || engine.interrupt()), None)
-            .unwrap()
+        let signals = Box::new(Reach(self.engine.clone()));
+        self.queue.bind(signals, None).unwrap()
     }
 
     /// A thread that may block without a word.
     fn bind_observed(&self, wait: &Wait) -> Binding<Packets> {
-        let engine = self.engine.clone();
+        let signals = Box::new(Reach(self.engine.clone()));
         let presence = Box::new(wait.clone());
-        self.queue
-            .bind(Box::new(move || engine.interrupt()), Some(presence))
-            .unwrap()
+        self.queue.bind(signals, Some(presence)).unwrap()
     }
 
     fn get(&self, me: &mut Binding<Packets>) -> Result<u32, Ended> {
@@ -165,6 +291,8 @@ impl Port {
 fn check(model: impl Fn() + Send + Sync + 'static) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(2);
+    // Loops in which time passes take many.
+    builder.max_branches = 5_000;
     builder.check(model);
 }
 
@@ -469,4 +597,172 @@ fn cx_9_cc_11_the_release_of_a_blocked_worker_against_close_and_timeout() {
             assert_eq!(port.queue.stats().bound, 0);
         });
     }
+}
+
+/// A leader comes and goes, then stays away with a packet that it has posted to itself: the alarm that
+/// was set, stopped and set again brings the standby, whenever it went off before.
+#[test]
+fn the_standby_takes_what_a_leader_left_that_comes_and_goes() {
+    check(|| {
+        let port = Port::with_alarm(2);
+        let active = port.active();
+        let done = Arc::new(AtomicU64::new(0));
+        let (gone, goes) = mpsc::channel();
+        let work = |mut me: Binding<Packets>| {
+            let (port, done, gone) = (port.clone(), done.clone(), gone.clone());
+            thread::spawn(move || {
+                loop {
+                    match port.get(&mut me).unwrap() {
+                        1 => {}
+                        2 => {
+                            let member = Some(me.member());
+                            port.queue.push(&*port.engine, 3, member).unwrap();
+                            // It stays bound, and does not come back.
+                            return gone.send(me).unwrap();
+                        }
+                        3 => return done.store(1, SeqCst),
+                        _ => unreachable!(),
+                    }
+                }
+            })
+        };
+        let workers = [work(port.bind()), work(port.bind())];
+        port.calm_down();
+        drop(active);
+        let time = port.clone();
+        let timer = thread::spawn(move || time.engine.pass(1_000_000));
+        port.engine.finish(1);
+        port.engine.finish(2);
+        let computing = goes.recv().unwrap();
+        timer.join().unwrap();
+        port.pass_until(&done);
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        assert!(port.queue.stats().alarms > 0);
+        drop(computing);
+    });
+}
+
+/// A worker posts to itself and computes while the leader, who has been away, comes back: a stop of the
+/// alarm that was decided before the post must not undo what the post has set.
+#[test]
+fn a_leader_that_comes_back_leaves_the_alarm_that_a_post_has_set() {
+    check(|| {
+        let port = Port::with_alarm(2);
+        let computing = port.active();
+        let done = Arc::new(AtomicU64::new(0));
+        let work = |mut me: Binding<Packets>| {
+            let (port, done) = (port.clone(), done.clone());
+            thread::spawn(move || {
+                loop {
+                    match port.get(&mut me) {
+                        Ok(1) => {}
+                        Ok(2) => done.store(1, SeqCst),
+                        ended => return assert_eq!(ended, Err(Ended::Closed)),
+                    }
+                }
+            })
+        };
+        let workers = [work(port.bind()), work(port.bind())];
+        port.calm_down();
+        port.engine.finish(1);
+        let member = Some(computing.member());
+        port.queue.push(&*port.engine, 2, member).unwrap();
+        port.engine.wait_for_leader();
+        port.pass_until(&done);
+        drop(port.queue.close(&*port.engine));
+        for worker in workers {
+            worker.join().unwrap();
+        }
+        drop(computing);
+    });
+}
+
+/// Whoever may be alerted sleeps where an alert finds it, whatever it watches for.
+#[test]
+fn an_alert_against_a_watcher_that_could_stand_by() {
+    check(|| {
+        let port = Port::with_alarm(2);
+        let active = port.active();
+        let (mut leading, mut me) = (port.bind(), port.bind());
+        let alert = me.begin_alerts();
+        let leads = port.clone();
+        let leader = thread::spawn(move || leads.get(&mut leading));
+        let waits = port.clone();
+        let alerted = thread::spawn(move || waits.get(&mut me));
+        // It ticks, and nothing has moved.
+        port.queue.expire(2);
+        alert.raise();
+        port.engine.interrupt();
+        assert_eq!(alerted.join().unwrap(), Err(Ended::TimedOut));
+        drop(active);
+        port.post(1);
+        assert_eq!(leader.join().unwrap(), Ok(1));
+    });
+}
+
+/// A packet against the end of the standby's patience: it is received or it stays.
+#[test]
+fn cc_11_packet_against_timeout_of_the_standby() {
+    check(|| {
+        let port = Port::with_alarm(2);
+        let active = port.active();
+        let work = |mut me: Binding<Packets>| {
+            let port = port.clone();
+            thread::spawn(move || {
+                port.queue
+                    .get(&*port.engine, &mut me, &mut Deadline::At(10))
+            })
+        };
+        let workers = [work(port.bind()), work(port.bind())];
+        port.calm_down();
+        drop(active);
+        let time = port.clone();
+        let timer = thread::spawn(move || time.engine.pass(10));
+        port.post(7);
+        timer.join().unwrap();
+        let got = workers.map(|worker| worker.join().unwrap());
+        let taken = got.iter().filter(|&&got| got == Ok(7)).count();
+        assert!(
+            got.iter()
+                .all(|&got| got == Ok(7) || got == Err(Ended::TimedOut))
+        );
+        let left = port.poll(&mut port.bind());
+        assert_eq!(taken + usize::from(left == Ok(7)), 1);
+    });
+}
+
+/// Posts wake the standby like any other sleeper.
+#[test]
+fn cc_7_posts_against_the_standby() {
+    check(|| {
+        let port = Port::with_alarm(2);
+        let active = port.active();
+        let workers = [port.worker(), port.worker()];
+        port.calm_down();
+        drop(active);
+        let posting = port.clone();
+        let poster = thread::spawn(move || posting.post(1));
+        port.engine.finish(2);
+        poster.join().unwrap();
+        let got = workers.map(|worker| worker.join().unwrap().unwrap());
+        assert_eq!(got[0] + got[1], 3);
+    });
+}
+
+/// The end of the queue against a departure that sets the alarm (CX-9).
+#[test]
+fn cx_9_close_against_the_standby() {
+    check(|| {
+        let port = Port::with_alarm(2);
+        let active = port.active();
+        let workers = [port.worker(), port.worker()];
+        port.calm_down();
+        drop(active);
+        port.engine.finish(1);
+        drop(port.queue.close(&*port.engine));
+        let ends = workers.map(|worker| worker.join().unwrap());
+        assert!(ends.contains(&Err(Ended::Closed)));
+    });
 }

@@ -45,6 +45,8 @@
 //! The *iocp* engine (Windows) is the kernel's own port, and replaces queue, sockets and files too.
 
 #[cfg(target_os = "linux")]
+pub(crate) mod alarm;
+#[cfg(target_os = "linux")]
 mod datagram;
 #[cfg(target_os = "linux")]
 mod descriptor;

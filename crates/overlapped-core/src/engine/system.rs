@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use super::alarm::Alarm;
 use super::direct;
 use super::epoll::Epoll;
 #[cfg(feature = "sim")]
@@ -102,6 +103,11 @@ pub(crate) trait System: Send + Sync {
     /// Nanoseconds on a clock that never goes back.
     fn now(&self) -> u64 {
         direct::now()
+    }
+
+    /// An alarm by the same clock.
+    fn alarm(&self) -> io::Result<Alarm> {
+        Alarm::new()
     }
 
     /// What the socket is. Refuses an endpoint that is not of this system's kind.

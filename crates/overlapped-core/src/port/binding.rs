@@ -7,12 +7,14 @@
 use std::cell::Cell;
 use std::io;
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use overlapped_queue::{Binding, Member, Queue};
+use overlapped_queue::{Binding, Member, Queue, Signals};
 
 use super::PortInner;
 use super::slice::TimeSlice;
 use crate::GetError;
+use crate::engine::alarm::LazyAlarm;
 use crate::operation::ItemList;
 use crate::trace;
 
@@ -43,6 +45,30 @@ impl Drop for Bound {
 #[inline]
 pub(super) fn member() -> Option<Member> {
     MEMBER.get()
+}
+
+/// The port's signals, for a thread that may outlive it.
+struct Reach {
+    port: Weak<PortInner>,
+    /// Not by way of the port: whoever lets go of that last drops what is left in it, and must not
+    /// do so with the queue locked.
+    alarm: Weak<LazyAlarm>,
+}
+
+impl Signals for Reach {
+    fn interrupt(&self) {
+        if let Some(port) = self.port.upgrade() {
+            port.interrupt();
+        }
+    }
+
+    fn set_alarm(&self, after: Option<Duration>) {
+        if let Some(alarm) = self.alarm.upgrade()
+            && let Some(Some(alarm)) = alarm.get()
+        {
+            alarm.set(after);
+        }
+    }
 }
 
 /// Takes the thread's binding and puts it back when dropped, unless another one came meanwhile.
@@ -81,26 +107,21 @@ pub(super) fn bound<R>(
         .as_ref()
         .is_none_or(|bound| !bound.binding.queue().same(&port.queue))
     {
-        let inner: Weak<PortInner> = Arc::downgrade(port);
-        let interrupt = move || {
-            if let Some(port) = inner.upgrade() {
-                port.system().interrupt();
-            }
-        };
         taken.0 = None;
         let presence = port.watch.this_thread();
         if presence.is_none() && port.watch.observes() {
             trace::unobserved(port.number());
         }
-        let binding = port
-            .queue
-            .bind(Box::new(interrupt), presence)
-            .map_err(|_| {
-                GetError::Failed(io::Error::new(
-                    io::ErrorKind::OutOfMemory,
-                    "no memory to bind this thread to the port",
-                ))
-            })?;
+        let reach = Reach {
+            port: Arc::downgrade(port),
+            alarm: Arc::downgrade(&port.alarm),
+        };
+        let binding = port.queue.bind(Box::new(reach), presence).map_err(|_| {
+            GetError::Failed(io::Error::new(
+                io::ErrorKind::OutOfMemory,
+                "no memory to bind this thread to the port",
+            ))
+        })?;
         port.system().arrive().map_err(GetError::Failed)?;
         MEMBER.set(Some(binding.member()));
         // A hint: without it the thread works all the same.

@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue};
+use overlapped_queue::{Config, Deadline, Ended, Engine, Fifo, Queue, Signals};
 
+use crate::engine::alarm::{Alarm, LazyAlarm};
 use crate::engine::epoll::Epoll;
 use crate::engine::files::{FileState, Files};
 use crate::engine::readiness::{SocketState, Table};
@@ -43,6 +44,7 @@ pub(crate) struct PortInner {
     files: Files,
     pool: Pool,
     timers: Timers,
+    alarm: Arc<LazyAlarm>,
     linger_for: Duration,
     sockets: Limited,
     closed: AtomicBool,
@@ -116,6 +118,7 @@ impl Port {
             files: Files::new(options.files),
             pool: Pool::new(options.pool_limit),
             timers: Timers::new(),
+            alarm: Arc::default(),
             linger_for: options.linger,
             sockets: Limited::new(options.max_sockets),
             closed: AtomicBool::new(false),
@@ -440,6 +443,10 @@ impl PortInner {
         self.closed.load(SeqCst)
     }
 
+    fn made_alarm(&self) -> Option<&Alarm> {
+        self.alarm.get()?.as_ref()
+    }
+
     fn deadline(&self, timeout: Duration) -> u64 {
         self.system().now().saturating_add(nanoseconds(timeout))
     }
@@ -636,6 +643,18 @@ impl PortInner {
     }
 }
 
+impl Signals for PortInner {
+    fn interrupt(&self) {
+        self.system().interrupt();
+    }
+
+    fn set_alarm(&self, after: Option<Duration>) {
+        if let Some(alarm) = self.made_alarm() {
+            alarm.set(after);
+        }
+    }
+}
+
 impl Engine<ItemList> for PortInner {
     fn wait(&self, timeout: Option<Duration>, into: &mut ItemList) {
         let timeout = self.timers.bound(timeout, || self.system().now());
@@ -649,11 +668,18 @@ impl Engine<ItemList> for PortInner {
         }
     }
 
-    fn interrupt(&self) {
-        self.system().interrupt();
-    }
-
     fn now(&self) -> u64 {
         self.system().now()
+    }
+
+    fn has_alarm(&self) -> bool {
+        let make = || self.system().alarm().ok();
+        self.alarm.get_or_init(make).is_some()
+    }
+
+    fn wait_for_alarm(&self, timeout: Option<Duration>) {
+        if let Some(alarm) = self.made_alarm() {
+            alarm.wait(timeout);
+        }
     }
 }

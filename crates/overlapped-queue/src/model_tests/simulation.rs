@@ -210,10 +210,11 @@ impl<'a> World<'a> {
         for (thread, doing) in self.rig.threads.iter().enumerate() {
             match doing {
                 Doing::Out | Doing::Blocked => consider(self.until[thread], Happens::Step(thread)),
-                Doing::Leading(_, Some(at)) | Doing::Sleeping(_, Some(at)) => {
-                    consider(*at, Happens::TimeOut(thread));
+                _ => {
+                    if let Some(at) = self.rig.wakes_at(thread) {
+                        consider(at, Happens::TimeOut(thread));
+                    }
                 }
-                _ => {}
             }
         }
         if let Some(at) = self.next_arrival {
@@ -470,10 +471,11 @@ fn rig(random: &mut Random, observed: bool) -> (Rig, Config) {
         look_every: [Duration::ZERO, TICK_MIN][random.below(2)],
         ..Config::new(limit)
     };
-    let rig = match observed {
+    let mut rig = match observed {
         true => Rig::observed(config, threads),
         false => Rig::new(config, threads),
     };
+    rig.has_alarm = random.below(3) > 0;
     (rig, config)
 }
 
@@ -482,6 +484,7 @@ const EVENTS: usize = 4000;
 /// TM-9, CC-7: with handlers that compute, some for long, and some that say that they block.
 #[test]
 fn a_packet_waits_for_a_bounded_time_while_a_worker_is_free() {
+    let alarms = AtomicU64::new(0);
     for_each_seed(|random| {
         let mut load = Load::new(random);
         load.blocks = [0, 5, 50][random.below(3)];
@@ -503,7 +506,9 @@ fn a_packet_waits_for_a_bounded_time_while_a_worker_is_free() {
             world.longest_wait,
             bound(limit)
         );
+        alarms.fetch_add(world.rig.state.stats().alarms, Relaxed);
     });
+    assert!(alarms.into_inner() > 0, "nobody stood by");
 }
 
 /// TM-9: what a worker posts to itself, while another one leads, and handlers have become far slower than

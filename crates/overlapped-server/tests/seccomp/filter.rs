@@ -241,6 +241,7 @@ const CALLS: &[(&str, libc::c_long)] = calls! {
     SYS_rt_sigprocmask SYS_rt_sigreturn SYS_rt_sigtimedwait SYS_sched_getaffinity
     SYS_sched_yield SYS_sendfile SYS_sendmmsg SYS_sendmsg SYS_sendto SYS_set_robust_list
     SYS_set_tid_address SYS_setgid SYS_setgroups SYS_setsockopt SYS_setuid SYS_shutdown
-    SYS_sigaltstack SYS_socket SYS_socketpair SYS_statx SYS_tgkill SYS_tkill SYS_uname SYS_write
+    SYS_sigaltstack SYS_socket SYS_socketpair SYS_statx SYS_tgkill SYS_timerfd_create
+    SYS_timerfd_settime SYS_tkill SYS_uname SYS_write
     SYS_writev
 };

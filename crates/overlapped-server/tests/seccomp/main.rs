@@ -193,9 +193,14 @@ mod on_linux {
         under(name, &without_exact_waits(libc::ENOSYS));
     }
 
-    fn all() -> [Profile; 4] {
+    fn without_alarms() -> Profile {
+        profile().refusing(&["timerfd_create", "timerfd_settime"], libc::EPERM)
+    }
+
+    fn all() -> [Profile; 5] {
         [
             profile(),
+            without_alarms(),
             as_in_docker(),
             without_exact_waits(libc::EPERM),
             without_exact_waits(libc::ENOSYS),

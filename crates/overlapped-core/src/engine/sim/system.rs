@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::Network;
 use super::node::{Id, Phase, What};
 use crate::endpoint::Endpoint;
+use crate::engine::alarm::Alarm;
 use crate::engine::{Nature, Readiness, Received, Refusal, Role, System};
 use crate::operation::Segment;
 use crate::{Address, Ready, Status};
@@ -66,6 +67,10 @@ impl System for Simulated {
 
     fn now(&self) -> u64 {
         self.network.lock().now
+    }
+
+    fn alarm(&self) -> io::Result<Alarm> {
+        Err(io::ErrorKind::Unsupported.into())
     }
 
     fn role(&self, endpoint: &Endpoint) -> io::Result<(Nature, Role)> {
