@@ -1544,6 +1544,33 @@ fn cc_9_who_runs_again_counts_although_the_limit_is_exceeded() {
     assert_eq!(rig.got, [(2, 0), (1, 1), (2, 2)]);
 }
 
+/// CC-9: the place of one that goes away is not given to somebody else while one has come back that was
+/// found blocked, though nobody has looked since.
+#[test]
+fn cc_9_a_place_that_is_taken_again_is_not_given_away() {
+    let ways: [fn(&mut Rig); 2] = [|rig| rig.block(1), |rig| rig.unbind(1)];
+    for goes in ways {
+        let mut rig = noticing(WakePolicy::Windows, 1, 3);
+        for thread in 0..3 {
+            rig.get(thread, None);
+        }
+        for _ in 0..3 {
+            rig.post(None);
+        }
+        rig.rest();
+        rig.wait(2);
+        rig.pass(TICK_MAX);
+        assert_eq!(rig.got, [(2, 0), (1, 1)]);
+        rig.return_from_wait(2);
+        goes(&mut rig);
+        rig.rest();
+        let stats = rig.state.stats();
+        assert_eq!((stats.active, stats.queued, rig.got.len()), (1, 1, 2));
+        rig.get(2, None);
+        assert_eq!(rig.got[2..], [(2, 2)]);
+    }
+}
+
 /// Where it posts, or says that it blocks, it runs, and need not be seen to.
 #[test]
 fn cc_9_who_acts_runs() {

@@ -327,6 +327,7 @@ impl<F: Fifo> State<F> {
         let presence = self.workers[me].take().and_then(|worker| worker.presence);
         self.observed -= usize::from(presence.is_some());
         self.waits.forget(me);
+        self.count_who_runs_again();
         self.settle(true, wakes);
         presence
     }
@@ -343,6 +344,7 @@ impl<F: Fifo> State<F> {
         self.stand(me, Standing::Released);
         // Others take over at once, so what follows leaves nobody waiting.
         self.worker(me).batch_began = None;
+        self.count_who_runs_again();
         self.settle(true, wakes);
         true
     }
@@ -1116,6 +1118,23 @@ impl<F: Fifo> State<F> {
             }
         }
         found && self.active < self.config.concurrency
+    }
+
+    /// Before a place is given away without a look: whoever was found blocked and runs now has it
+    /// already (CC-9). Where asking costs something, looks are frequent enough.
+    fn count_who_runs_again(&mut self) {
+        if self.blocked == 0 || !self.config.look_every.is_zero() {
+            return;
+        }
+        for id in 0..self.workers.len() {
+            let blocked = self.workers[id]
+                .as_ref()
+                .filter(|worker| worker.standing == Standing::Blocked);
+            let presence = blocked.and_then(|worker| worker.presence.as_ref());
+            if presence.is_some_and(|presence| presence.wait().is_none()) {
+                self.stand(id, Standing::Active);
+            }
+        }
     }
 
     /// The rescue release: no longer counts workers that have been away too long. Their time
