@@ -207,7 +207,9 @@ impl Memory {
     /// Keeps it for the calling thread's next operation.
     #[inline]
     pub(crate) fn give_back(mut self: Box<Self>) {
-        self.more = None;
+        if self.more.is_some() {
+            self.more = None;
+        }
         self.header.let_go_of_file();
         let _ = STORE.try_with(|store| {
             let mut kept = store.take();
