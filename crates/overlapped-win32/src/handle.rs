@@ -158,6 +158,7 @@ pub(crate) fn find(handle: HANDLE) -> Result<Object, Error> {
 
 /// Looks at what a handle names, without a reference to it: `f` must be short, and lock nothing that
 /// is held while handles are looked up.
+// Here as elsewhere `always` is where the compiler would not, and each echo passes several times.
 #[inline(always)]
 pub(crate) fn look<R>(handle: HANDLE, f: impl FnOnce(&Object) -> R) -> Result<R, Error> {
     let entry = entry(handle)?;

@@ -202,6 +202,7 @@ impl Memory {
     /// Keeps it for the calling thread's next operation.
     #[inline]
     pub(crate) fn give_back(mut self: Box<Self>) {
+        // Assigning to what is None would be a call all the same.
         if self.more.is_some() {
             self.more = None;
         }
