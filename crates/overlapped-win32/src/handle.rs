@@ -158,7 +158,8 @@ pub(crate) fn find(handle: HANDLE) -> Result<Object, Error> {
 
 /// Looks at what a handle names, without a reference to it: `f` must be short, and lock nothing that
 /// is held while handles are looked up.
-#[inline]
+// Here as elsewhere `always` is where the compiler would not, and each echo passes several times.
+#[inline(always)]
 pub(crate) fn look<R>(handle: HANDLE, f: impl FnOnce(&Object) -> R) -> Result<R, Error> {
     let entry = entry(handle)?;
     let named = entry
@@ -203,6 +204,7 @@ fn gone(named: Arc<Named>) {
 }
 
 /// The entry that a handle names, locked, if it does.
+#[inline(always)]
 fn entry(handle: HANDLE) -> Result<MutexGuard<'static, Entry>, Error> {
     let entry = lock(&slot(handle).ok_or(Error::INVALID_HANDLE)?.entry);
     let generation = handle as usize as u32 >> (INDEX_BITS + TAG_BITS);

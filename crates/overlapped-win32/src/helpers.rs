@@ -2,8 +2,9 @@
 //! time.
 //!
 //! The pool has a thread for everything that is to run, since the program's callbacks may block for
-//! as long as they like; idle threads are used first, and end after some seconds. Signals of the
-//! process go to the program's threads.
+//! as long as they like; idle threads are used first, and end after some seconds. A callback that ends
+//! its thread (`ExitThread`) costs the pool this one only. Signals of the process go to the program's
+//! threads.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
@@ -11,6 +12,7 @@ use std::time::{Duration, Instant};
 use std::{mem, ptr, thread};
 
 use crate::error::Error;
+use crate::objects::run_for_program;
 
 const IDLE: Duration = Duration::from_secs(10);
 /// As many as Windows's pool has.
@@ -35,20 +37,24 @@ static MORE: Condvar = Condvar::new();
 pub(crate) fn submit(f: impl FnOnce() + Send + 'static) -> Result<(), Error> {
     let mut pool = lock(&POOL);
     pool.jobs.push_back(Box::new(f));
-    if pool.idle >= pool.jobs.len() {
-        MORE.notify_one();
-    } else if pool.threads < MOST {
-        if spawn("overlapped-pool", work).is_err() {
-            // Nobody looks at it before the lock is given back, so it is still the last.
-            if pool.threads == 0 {
-                pool.jobs.pop_back();
-                return Err(Error::NOT_ENOUGH_MEMORY);
-            }
-        } else {
-            pool.threads += 1;
-        }
+    pool.staff();
+    if pool.threads == 0 {
+        // Nobody looks at it before the lock is given back, so it is still the last.
+        pool.jobs.pop_back();
+        return Err(Error::NOT_ENOUGH_MEMORY);
     }
     Ok(())
+}
+
+impl Pool {
+    /// Sees to it that somebody takes the newest job.
+    fn staff(&mut self) {
+        if self.idle >= self.jobs.len() {
+            MORE.notify_one();
+        } else if self.threads < MOST && start("overlapped-pool", work, left).is_ok() {
+            self.threads += 1;
+        }
+    }
 }
 
 /// A thread of the pool.
@@ -73,8 +79,28 @@ fn work() {
     }
 }
 
+/// A thread of the pool was ended by what it ran.
+fn left() {
+    let mut pool = lock(&POOL);
+    pool.threads -= 1;
+    if !pool.jobs.is_empty() {
+        // They may have counted on this thread.
+        pool.staff();
+    }
+}
+
 /// Starts a thread of the library's, which handles none of the process's signals.
 pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+    start(name, f, || {})
+}
+
+/// The same; `left` is done if what the program does there ends the thread.
+fn start(name: &str, f: impl FnOnce() + Send + 'static, left: fn()) -> Result<(), Error> {
+    let run = move || {
+        if !run_for_program(Box::new(f)) {
+            left();
+        }
+    };
     // SAFETY: the sets are initialised before they are read. A thread begins with the mask of the
     // one that starts it, which gets its own back.
     unsafe {
@@ -86,7 +112,7 @@ pub(crate) fn spawn(name: &str, f: impl FnOnce() + Send + 'static) -> Result<(),
             libc::sigdelset(&mut all, fault);
         }
         libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
-        let started = thread::Builder::new().name(name.to_owned()).spawn(f);
+        let started = thread::Builder::new().name(name.to_owned()).spawn(run);
         libc::pthread_sigmask(libc::SIG_SETMASK, &before, ptr::null_mut());
         started.map(drop).map_err(|_| Error::NOT_ENOUGH_MEMORY)
     }

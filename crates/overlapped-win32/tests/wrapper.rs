@@ -5,10 +5,16 @@
 mod support;
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
-use support::{WRAPPER, can_compile, compile, directory, succeed, text};
+use support::{
+    HERE, WATCHDOG, WRAPPER, can_compile, compile, directory, has, skipped, succeed, text,
+};
 
 fn said(output: &Output) -> String {
     text(&output.stderr)
@@ -173,9 +179,183 @@ fn installed_it_is_found_by_what_is_installed() {
             shared
         );
     }
-    let description = fs::read_to_string(prefix.join("lib/pkgconfig/overlapped-win32.pc")).unwrap();
-    assert!(description.contains(&format!(
-        "prefix={}",
-        fs::canonicalize(&prefix).unwrap().display()
-    )));
+}
+
+#[test]
+fn a_compiler_that_is_told_by_pkg_config_needs_no_wrapper() {
+    if !can_compile("x.c", &[]) {
+        return;
+    }
+    if !has("pkg-config") {
+        return skipped("no pkg-config");
+    }
+    let prefix = directory("described");
+    succeed(Command::new(WRAPPER).arg("--install").arg(&prefix));
+    let prefix = fs::canonicalize(prefix).unwrap();
+    let source = prefix.join("x.c");
+    // Microsoft's format and a name of Microsoft's C library are there too.
+    fs::write(
+        &source,
+        "#include <Windows.h>\n#include <stdio.h>\n\
+         int __cdecl main(void) { char room[9]; SetLastError(5); sprintf_s(room, 9, \"%I64d\", 1LL << 32 >> 30);\n\
+         printf(\"%lu %s\\n\", GetLastError(), room); return 0; }\n",
+    )
+    .unwrap();
+    let told = succeed(
+        Command::new("pkg-config")
+            .args(["--cflags", "--libs", "overlapped-win32"])
+            .env("PKG_CONFIG_PATH", prefix.join("lib/pkgconfig")),
+    );
+    let program = prefix.join("x");
+    let compiler = std::env::var("CC").unwrap_or("gcc".to_string());
+    succeed(
+        Command::new(compiler)
+            .arg("-o")
+            .arg(&program)
+            .arg(&source)
+            .args(text(&told.stdout).split_whitespace()),
+    );
+    let output = succeed(Command::new(&program).env("LD_LIBRARY_PATH", prefix.join("lib")));
+    assert_eq!(text(&output.stdout), "5 4\n");
+}
+
+/// Makes a program of a shell script.
+fn script(path: &Path, text: &str) {
+    fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+/// The wrapper, with no compiler named.
+fn wrapper() -> Command {
+    let mut command = Command::new(WRAPPER);
+    for name in ["OVERLAPPED_CC", "OVERLAPPED_CXX", "CC", "CXX"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+#[test]
+fn without_gcc_the_next_compiler_is_run() {
+    let here = directory("compilers");
+    for (source, usual) in [
+        ("x.c", ["gcc", "cc", "clang"]),
+        ("x.cpp", ["g++", "c++", "clang++"]),
+    ] {
+        let run = || {
+            wrapper()
+                .args(["-c", source])
+                .env("PATH", &here)
+                .output()
+                .unwrap()
+        };
+        assert!(said(&run()).contains(usual[0]), "{}", said(&run()));
+        for name in usual.iter().rev() {
+            script(&here.join(name), &format!("echo {name}"));
+            assert_eq!(text(&run().stdout), format!("{name}\n"));
+        }
+        for name in usual {
+            fs::remove_file(here.join(name)).unwrap();
+        }
+        // A name that tells nothing is that of what it is a link to.
+        let (clang, link) = (here.join(usual[2]), here.join(usual[1]));
+        script(&here.join("clang-0"), "echo \"$@\"");
+        std::os::unix::fs::symlink("clang-0", &link).unwrap();
+        let options = text(
+            &wrapper()
+                .args(["--lp32", "-c", source])
+                .env("PATH", &here)
+                .output()
+                .unwrap()
+                .stdout,
+        );
+        assert!(options.contains("-fms-extensions"), "{options}");
+        assert!(!clang.exists());
+        fs::remove_file(link).unwrap();
+    }
+}
+
+#[test]
+fn a_signal_ends_the_compiler_and_leaves_nothing_behind() {
+    let here = directory("signals");
+    let (temporary, started) = (here.join("tmp"), here.join("started"));
+    script(
+        &here.join("sleeps"),
+        &format!(
+            "echo $$ > {0}.new; mv {0}.new {0}; exec sleep 1000",
+            started.display()
+        ),
+    );
+    let source = here.join("x.c");
+    fs::write(&source, "#include <WINDOWS.h>\n#include \"mIne.h\"\n").unwrap();
+    fs::write(here.join("mine.h"), "\n").unwrap();
+    for signal in [libc::SIGTERM, libc::SIGINT, libc::SIGHUP] {
+        let _ = fs::remove_file(&started);
+        fs::create_dir_all(&temporary).unwrap();
+        let mut child = Command::new(WRAPPER)
+            .arg("-c")
+            .arg(&source)
+            .env("OVERLAPPED_CC", here.join("sleeps"))
+            .env("TMPDIR", &temporary)
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + WATCHDOG;
+        while !started.exists() {
+            assert!(Instant::now() < until, "the compiler does not begin");
+            sleep(Duration::from_millis(5));
+        }
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 1);
+        // SAFETY: it is not waited for yet.
+        unsafe { libc::kill(child.id() as i32, signal) };
+        assert_eq!(child.wait().unwrap().signal(), Some(signal));
+        assert_eq!(fs::read_dir(&temporary).unwrap().count(), 0);
+        let compiler = fs::read_to_string(&started).unwrap();
+        assert!(!Path::new("/proc").join(compiler.trim()).exists());
+    }
+}
+
+#[test]
+fn cmake_builds_with_it() {
+    if !can_compile("main.cpp", &[]) || !can_compile("part.c", &[]) {
+        return;
+    }
+    if !has("cmake") {
+        return skipped("no cmake");
+    }
+    let here = directory("cmake");
+    // As in the guide.
+    let guide = fs::read_to_string(Path::new(HERE).join("../../docs/win32.md")).unwrap();
+    let list = guide
+        .split("```cmake\n")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    fs::write(
+        here.join("CMakeLists.txt"),
+        list.expect("it has an example"),
+    )
+    .unwrap();
+    fs::write(
+        here.join("main.cpp"),
+        "#include <iostream>\n#include <WINDOWS.H>\nextern \"C\" DWORD part(void);\nint main() { std::cout << part() << '\\n'; }\n",
+    )
+    .unwrap();
+    fs::write(
+        here.join("part.c"),
+        "#include <Windows.h>\nDWORD part(void) { SetLastError(5); return GetLastError(); }\n",
+    )
+    .unwrap();
+    let cxx = here.join("overlapped-c++");
+    std::os::unix::fs::symlink(WRAPPER, &cxx).unwrap();
+    let build = here.join("build");
+    succeed(
+        Command::new("cmake")
+            .arg("-S")
+            .arg(&here)
+            .arg("-B")
+            .arg(&build)
+            .arg(format!("-DCMAKE_C_COMPILER={WRAPPER}"))
+            .arg(format!("-DCMAKE_CXX_COMPILER={}", cxx.display())),
+    );
+    succeed(Command::new("cmake").arg("--build").arg(&build));
+    let output = succeed(&mut Command::new(build.join("server")));
+    assert_eq!(text(&output.stdout), "5\n");
 }

@@ -112,7 +112,7 @@ fn handle(signal: libc::c_int) {
 
 /// Ends the process by a signal, so that its parent sees why.
 fn end(signal: libc::c_int) {
-    objects::flush_stdout();
+    objects::flush_stdout_last();
     // SAFETY: signals and a mask of this thread.
     unsafe {
         libc::signal(signal, libc::SIG_DFL);

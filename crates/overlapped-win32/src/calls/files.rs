@@ -470,8 +470,8 @@ unsafe fn on_file(
         }
         let mut pointer = file.pointer();
         // SAFETY: by the caller's word.
-        let bytes = unsafe { now(way, file, buffer, length, Some(*pointer)) }?;
-        *pointer += bytes as u64;
+        let (at, bytes) = unsafe { now(way, file, buffer, length, Some(*pointer)) }?;
+        *pointer = at + bytes as u64;
         return Ok(Started::Done(bytes));
     }
     // SAFETY: by the caller's word.
@@ -479,8 +479,8 @@ unsafe fn on_file(
     let at = (at != u64::MAX).then_some(at);
     if !is_overlapped {
         // SAFETY: by the caller's word, here and below.
-        let bytes = unsafe { now(way, file, buffer, length, at) }?;
-        *file.pointer() = at.unwrap_or(0) + bytes as u64;
+        let (at, bytes) = unsafe { now(way, file, buffer, length, at) }?;
+        *file.pointer() = at + bytes as u64;
         // SAFETY: as above.
         unsafe {
             (*overlapped).InternalHigh = bytes;
@@ -520,7 +520,8 @@ unsafe fn start_on_file(
     file.start(memory, told).map_err(of_status)
 }
 
-/// Reads or writes, and waits for it. At the end of the file there is nothing to be read.
+/// Reads or writes, and waits for it; where it began, and how many bytes it moved. At the end of the
+/// file there is nothing to be read.
 ///
 /// # Safety
 ///
@@ -531,7 +532,7 @@ unsafe fn now(
     buffer: *mut u8,
     length: u32,
     at: Option<u64>,
-) -> Result<usize, Error> {
+) -> Result<(u64, usize), Error> {
     let length = length as usize;
     let moved = file.with_fd(|fd| {
         let fd = fd.as_raw_fd();
@@ -561,7 +562,7 @@ unsafe fn now(
                     part => moved += part as usize,
                 }
             }
-            Ok(moved)
+            Ok((at as u64, moved))
         })
     });
     moved.map_err(of_status)?

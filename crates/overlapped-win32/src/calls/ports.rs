@@ -74,12 +74,14 @@ pub unsafe extern "C" fn GetQueuedCompletionStatus(
             unsafe {
                 *overlapped = packet.overlapped;
                 *key = packet.key;
-                *bytes = packet.bytes as u32;
+                *bytes = packet.bytes() as u32;
             }
-            if packet.status.is_success() {
+            let status = packet.status();
+            packet.give_back();
+            if status.is_success() {
                 return TRUE;
             }
-            error::set_last(Error(packet.status.win32()));
+            error::set_last(Error(status.win32()));
             FALSE
         }
         Err(error) => {

@@ -207,8 +207,13 @@ unsafe fn accept(s: SOCKET, name: *mut sockaddr, length: *mut i32) -> Result<Soc
     if !listener.has(Flag::LISTENING) {
         return Err(Error::WSAEINVAL);
     }
+    // Before a connection is taken, so that none is lost by that.
+    let least = match listener.family() {
+        libc::AF_INET6 => size_of::<libc::sockaddr_in6>(),
+        _ => size_of::<libc::sockaddr_in>(),
+    };
     // SAFETY: by the caller's word.
-    if !name.is_null() && (length.is_null() || unsafe { *length } < 16) {
+    if !name.is_null() && (length.is_null() || unsafe { *length } < least as i32) {
         return Err(Error::WSAEFAULT);
     }
     let (fd, from) = listener.blocking(libc::POLLIN, None, accept_one)?;

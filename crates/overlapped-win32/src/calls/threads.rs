@@ -396,7 +396,7 @@ pub extern "C" fn GetPriorityClass(process: HANDLE) -> DWORD {
 /// printed is written.
 #[unsafe(no_mangle)]
 pub extern "C" fn ExitProcess(code: DWORD) -> ! {
-    objects::flush_stdout();
+    objects::flush_stdout_last();
     // SAFETY: it takes nothing but a number.
     unsafe { libc::_exit(code as c_int) }
 }

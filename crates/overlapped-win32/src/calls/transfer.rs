@@ -115,20 +115,29 @@ pub(super) unsafe fn start(
     admit: impl FnOnce(&Socket) -> Result<(), Error>,
     prepare: impl FnOnce(&mut Memory, bool),
 ) -> Result<Option<Started>, Error> {
-    if told.is_none() {
-        let look = handle::look(s as HANDLE, |object| {
-            Ok::<_, Error>(object.socket()?.ready())
-        });
-        if let Ok(Ok(Some(ready))) = look {
-            let mut memory = Memory::take(overlapped);
-            prepare(&mut memory, ready.is_stream());
-            return match ready.start(memory) {
-                Ok(result) => result,
-                Err(memory) => socket(s)?.start(memory, None, false),
-            }
-            .map(Some);
+    if told.is_none()
+        && let Ok(Some(ready)) = handle::look(s as HANDLE, |object| object.socket().ok()?.ready())
+    {
+        let mut memory = Memory::take(overlapped);
+        prepare(&mut memory, ready.is_stream());
+        return match ready.start(memory) {
+            Ok(result) => result,
+            Err(memory) => socket(s)?.start(memory, None, false),
         }
+        .map(Some);
     }
+    start_with_ado(s, overlapped, told, admit, prepare)
+}
+
+/// As [`start`], of whatever socket, and whoever is told.
+#[cold]
+fn start_with_ado(
+    s: SOCKET,
+    overlapped: *mut OVERLAPPED,
+    told: Option<Told>,
+    admit: impl FnOnce(&Socket) -> Result<(), Error>,
+    prepare: impl FnOnce(&mut Memory, bool),
+) -> Result<Option<Started>, Error> {
     let socket = socket(s)?;
     if !socket.notification().is_overlapped() {
         return Ok(None);

@@ -4,6 +4,7 @@ use std::io;
 use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::Object;
 use crate::error::Error;
@@ -97,12 +98,32 @@ impl From<Console> for Object {
     }
 }
 
-/// Writes what the program has printed with the C library.
-pub(crate) fn flush_stdout() {
-    unsafe extern "C" {
-        static stdout: *mut libc::FILE;
-    }
+unsafe extern "C" {
     // Of the streams only this one: whoever waits for input holds its stream's lock.
+    static stdout: *mut libc::FILE;
+    fn ftrylockfile(stream: *mut libc::FILE) -> libc::c_int;
+    fn funlockfile(stream: *mut libc::FILE);
+}
+
+/// Writes what the program has printed with the C library.
+fn flush_stdout() {
     // SAFETY: it is the C library's.
     unsafe { libc::fflush(stdout) };
+}
+
+/// The same at the process's end, where it does not wait for another thread that prints for long: that
+/// one waits for a reader.
+pub(crate) fn flush_stdout_last() {
+    const PATIENCE: Duration = Duration::from_secs(1);
+    let until = Instant::now() + PATIENCE;
+    // SAFETY: it is the C library's.
+    while unsafe { ftrylockfile(stdout) } != 0 {
+        if Instant::now() > until {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    flush_stdout();
+    // SAFETY: it was locked above.
+    unsafe { funlockfile(stdout) };
 }

@@ -25,7 +25,7 @@ use crate::dispatcher::Signal;
 use crate::error::Error;
 
 pub(crate) use callbacks::{Callbacks, Then};
-pub(crate) use console::{Console, flush_stdout};
+pub(crate) use console::{Console, flush_stdout_last};
 pub(crate) use event::Event;
 pub(crate) use file::File;
 pub(crate) use mutex::Mutex;
@@ -37,7 +37,7 @@ pub(crate) use queue_timer::{QueueTimer, TimerQueue};
 pub(crate) use registration::{Call, Registration};
 pub(crate) use semaphore::Semaphore;
 pub(crate) use socket::Socket;
-pub(crate) use thread::{Thread, exit as exit_thread};
+pub(crate) use thread::{Thread, exit as exit_thread, run_for_program};
 pub(crate) use timer::{Routine as TimerRoutine, Timer};
 
 /// An object, of one kind or another. Cloning gives another reference to it.

@@ -146,20 +146,19 @@ impl Routine {
 }
 
 thread_local! {
-    static STORE: Cell<Store> = const { Cell::new(Store { first: None, count: 0 }) };
+    static STORE: Store = const { Store { first: Cell::new(None), count: Cell::new(0) } };
 }
 
-#[derive(Default)]
 struct Store {
-    first: Option<Box<Memory>>,
-    count: usize,
+    first: Cell<Option<Box<Memory>>>,
+    count: Cell<usize>,
 }
 
 impl Drop for Store {
     fn drop(&mut self) {
         // One by one, so that a long chain does not recur.
         while let Some(mut memory) = self.first.take() {
-            self.first = memory.next.take();
+            self.first.set(memory.next.take());
         }
     }
 }
@@ -169,14 +168,10 @@ impl Memory {
     #[inline]
     pub(crate) fn take(overlapped: *mut OVERLAPPED) -> Box<Memory> {
         let stored = STORE.try_with(|store| {
-            let mut kept = store.take();
-            let taken = kept.first.take().map(|mut memory| {
-                kept.first = memory.next.take();
-                kept.count -= 1;
-                memory
-            });
-            store.set(kept);
-            taken
+            let mut memory = store.first.take()?;
+            store.first.set(memory.next.take());
+            store.count.set(store.count.get() - 1);
+            Some(memory)
         });
         match stored {
             Ok(Some(mut memory)) => {
@@ -207,17 +202,18 @@ impl Memory {
     /// Keeps it for the calling thread's next operation.
     #[inline]
     pub(crate) fn give_back(mut self: Box<Self>) {
-        self.more = None;
+        // Assigning to what is None would be a call all the same.
+        if self.more.is_some() {
+            self.more = None;
+        }
         self.header.let_go_of_file();
         let _ = STORE.try_with(|store| {
-            let mut kept = store.take();
-            if kept.count < KEPT {
+            if store.count.get() < KEPT {
                 self.thread = ThreadId::current();
-                self.next = kept.first.take();
-                kept.first = Some(self);
-                kept.count += 1;
+                self.next = store.first.take();
+                store.first.set(Some(self));
+                store.count.set(store.count.get() + 1);
             }
-            store.set(kept);
         });
     }
 

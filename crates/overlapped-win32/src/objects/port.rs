@@ -4,9 +4,9 @@
 //! port of Windows has beside that:
 //!
 //! * Its packets name a key, an `OVERLAPPED`, bytes and a status (PK-1), and the program may post any
-//!   four such things (PQ-1). So a packet is read off the operation when it is taken; that is also
-//!   when the status block is written, and what a datagram's sender or an accepted connection is goes
-//!   to where the program wants it (PK-10).
+//!   four such things (PQ-1). So a packet here is the operation's memory, from which the call reads
+//!   them; when it is taken is also when the status block is written, and what a datagram's sender or
+//!   an accepted connection is goes to where the program wants it (PK-10).
 //! * A thread is told from others by the port that it is bound to. Waits elsewhere (`thread::blocking`)
 //!   tell that port that the thread is away, so that another one may run (CC-8): nothing has to be
 //!   detected. So the thread remembers its port here.
@@ -19,7 +19,7 @@ use std::env;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
-use overlapped_core::{Alert, GetError, Operation, OperationList, Options, Status, WakePolicy};
+use overlapped_core::{Alert, GetError, Operation, OperationList, Options, WakePolicy};
 
 use super::operation::Memory;
 use super::{Object, Thread};
@@ -29,14 +29,6 @@ use crate::handle;
 
 pub(crate) struct Port {
     core: overlapped_core::Port,
-}
-
-/// A packet, as it is taken out of a port.
-pub(crate) struct Packet {
-    pub(crate) key: usize,
-    pub(crate) overlapped: *mut OVERLAPPED,
-    pub(crate) bytes: usize,
-    pub(crate) status: Status,
 }
 
 thread_local! {
@@ -52,7 +44,7 @@ struct Bound {
 
 /// Waits for a packet of the port that a handle names.
 #[inline]
-pub(crate) fn get(handle: HANDLE, timeout: Option<Duration>) -> Result<Packet, Error> {
+pub(crate) fn get(handle: HANDLE, timeout: Option<Duration>) -> Result<Box<Memory>, Error> {
     let of_bound = BOUND.try_with(|bound| match &*bound.borrow() {
         Some(bound) if bound.handle == handle && handle::is_open(handle) => {
             Some(bound.port.get(timeout))
@@ -61,12 +53,18 @@ pub(crate) fn get(handle: HANDLE, timeout: Option<Duration>) -> Result<Packet, E
     });
     let result = match of_bound {
         Ok(Some(result)) => result,
-        _ => bind(handle).and_then(|port| port.get(timeout)),
+        _ => get_unbound(handle, timeout),
     };
     if matches!(result, Err(Error::ABANDONED_WAIT_0 | Error::INVALID_HANDLE)) {
         leave_ended();
     }
     result
+}
+
+/// The same on a thread that was bound elsewhere.
+#[cold]
+fn get_unbound(handle: HANDLE, timeout: Option<Duration>) -> Result<Box<Memory>, Error> {
+    bind(handle)?.get(timeout)
 }
 
 /// A port that has ended is nobody's any more; otherwise its descriptors stayed open for the thread's
@@ -135,12 +133,12 @@ impl Port {
         &self.core
     }
 
-    #[inline]
-    fn get(&self, timeout: Option<Duration>) -> Result<Packet, Error> {
+    #[inline(always)]
+    fn get(&self, timeout: Option<Duration>) -> Result<Box<Memory>, Error> {
         let mut waits = Waits::new(timeout);
         loop {
             let operation = self.core.get(waits.left()).map_err(of_get)?;
-            if let Some(packet) = Packet::of(operation) {
+            if let Some(packet) = packet(operation) {
                 return Ok(packet);
             }
         }
@@ -174,13 +172,14 @@ impl Port {
             };
             result.map_err(of_get)?;
             let mut count = 0;
-            for packet in taken.filter_map(Packet::of) {
+            for packet in taken.filter_map(packet) {
                 entries[count] = OVERLAPPED_ENTRY {
                     lpCompletionKey: packet.key,
                     lpOverlapped: packet.overlapped,
-                    Internal: packet.status.code() as u32 as usize,
-                    dwNumberOfBytesTransferred: packet.bytes as u32,
+                    Internal: packet.status().code() as u32 as usize,
+                    dwNumberOfBytesTransferred: packet.bytes() as u32,
                 };
+                packet.give_back();
                 count += 1;
             }
             if count > 0 {
@@ -272,20 +271,11 @@ pub(crate) fn blocking<R>(f: impl FnOnce() -> R) -> R {
     }
 }
 
-impl Packet {
-    /// Reads it off an operation, whose memory is free then; `None` if it goes on, or has no packet.
-    #[inline]
-    fn of(operation: Operation) -> Option<Packet> {
-        let memory = Memory::from_core(operation).settle()?.taken()?;
-        let packet = Packet {
-            key: memory.key,
-            overlapped: memory.overlapped,
-            bytes: memory.bytes(),
-            status: memory.status(),
-        };
-        memory.give_back();
-        Some(packet)
-    }
+/// The packet of an operation that has come out, to be read and then given back; `None` if it goes
+/// on, or has no packet.
+#[inline(always)]
+fn packet(operation: Operation) -> Option<Box<Memory>> {
+    Memory::from_core(operation).settle()?.taken()
 }
 
 fn of_get(error: GetError) -> Error {

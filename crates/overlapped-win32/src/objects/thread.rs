@@ -312,6 +312,36 @@ extern "C" fn run(work: *mut c_void) -> *mut c_void {
     null_mut()
 }
 
+/// Runs what calls the program on a thread of the library's own. False if the program has ended the
+/// thread (`ExitThread`), which then is to return: of what was on the stack above nothing is dropped,
+/// nobody is told, and no lock may be held there while the program is called.
+pub(crate) fn run_for_program(f: Box<dyn FnOnce() + Send>) -> bool {
+    struct Run {
+        f: Option<Box<dyn FnOnce() + Send>>,
+        is_over: bool,
+    }
+    unsafe extern "C-unwind" fn run(it: *mut c_void) -> u32 {
+        // SAFETY: it lives until `enter` returns.
+        let it = unsafe { &mut *it.cast::<Run>() };
+        if let Some(f) = it.f.take() {
+            f();
+        }
+        it.is_over = true;
+        0
+    }
+    let mut it = Run {
+        f: Some(f),
+        is_over: false,
+    };
+    // SAFETY: the bottom is used on this thread only, and until `enter` returns.
+    let code = unsafe { leave::enter(BOTTOM.with(Cell::as_ptr), run, (&raw mut it).cast()) };
+    BOTTOM.set(null_mut());
+    if !it.is_over {
+        Thread::current().code.store(code, SeqCst);
+    }
+    it.is_over
+}
+
 /// A thread has ended.
 unsafe extern "C" fn end(held: *mut c_void) {
     // SAFETY: it is what `adopt` put there.

@@ -102,6 +102,39 @@ fn write(file: HANDLE, content: &[u8], ov: *mut OVERLAPPED) -> Result<u32, u32> 
     }
 }
 
+/// Where the file's pointer is.
+fn pointer(file: HANDLE) -> i64 {
+    let mut at = -1;
+    // SAFETY: it is valid.
+    assert_ne!(unsafe { SetFilePointerEx(file, 0, &mut at, 1) }, 0);
+    at
+}
+
+#[test]
+fn a_handle_that_only_appends_has_its_pointer_behind_what_it_wrote() {
+    const FILE_READ_DATA: u32 = 1;
+    const FILE_APPEND_DATA: u32 = 4;
+    let scratch = Scratch::of("appends", b"0123456789");
+    let file = scratch.open(FILE_READ_DATA | FILE_APPEND_DATA, OPEN_EXISTING, 0);
+    assert_ne!(file, INVALID_HANDLE_VALUE);
+    let mut room = [0; 4];
+    assert_eq!(read(file, &mut room, null_mut()), Ok(4));
+    assert_eq!(pointer(file), 4);
+    assert_eq!(write(file, b"ab", null_mut()), Ok(2));
+    assert_eq!(pointer(file), 12);
+    assert_eq!(read(file, &mut room, null_mut()), Ok(0));
+    // Wherever an OVERLAPPED says that it is to be.
+    assert_eq!(write(file, b"c", &mut *at(2)), Ok(1));
+    assert_eq!(pointer(file), 13);
+    assert_eq!(read(file, &mut room, &mut *at(9)), Ok(4));
+    assert_eq!(&room, b"9abc");
+    assert_eq!(pointer(file), 13);
+    assert_eq!(write(file, b"d", &mut *at(u64::MAX)), Ok(1));
+    assert_eq!(pointer(file), 14);
+    close_handle(file);
+    assert_eq!(std::fs::read(&scratch.0).unwrap(), b"0123456789abcd");
+}
+
 #[test]
 fn io_18_reads_at_across_and_behind_the_end() {
     let scratch = Scratch::of("reads", b"0123456789");

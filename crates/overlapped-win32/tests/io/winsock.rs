@@ -110,6 +110,59 @@ fn null_pointers_are_refused() {
 }
 
 #[test]
+fn an_accept_with_too_little_room_for_the_name_takes_no_connection() {
+    // An address of either family, with Windows's numbers: the loopback, any port.
+    let (mut v4, mut v6) = ([0u8; 16], [0u8; 28]);
+    (v4[0], v4[4], v4[7]) = (2, 127, 1);
+    (v6[0], v6[23]) = (23, 1);
+    for name in [&mut v4[..], &mut v6[..]] {
+        let (whole, family) = (name.len() as i32, name[0].into());
+        let listener = overlapped_socket(family, 1, 6);
+        let mut length = whole;
+        // SAFETY: all are as long as is said.
+        unsafe {
+            if overlapped_bind(listener, name.as_ptr().cast(), whole) != 0 {
+                eprintln!("SKIPPED: no loopback of family {family}");
+                close(listener);
+                continue;
+            }
+            assert_eq!(overlapped_listen(listener, 5), 0);
+            overlapped_getsockname(listener, name.as_mut_ptr().cast(), &mut length);
+        }
+        let port = u16::from_be_bytes([name[2], name[3]]);
+        let peer = match family {
+            2 => TcpStream::connect(("127.0.0.1", port)),
+            _ => TcpStream::connect(("::1", port)),
+        }
+        .unwrap();
+        for too_little in [-1, 0, whole - 1] {
+            let (mut room, mut length) = ([7u8; 28], too_little);
+            // SAFETY: there is more room than is said.
+            let refused =
+                unsafe { overlapped_accept(listener, room.as_mut_ptr().cast(), &mut length) };
+            assert_eq!(
+                (refused, GetLastError()),
+                (INVALID_SOCKET, WSAEFAULT),
+                "{too_little} of {whole}"
+            );
+            assert_eq!((room, length), ([7; 28], too_little));
+        }
+        let (mut room, mut length) = ([0u8; 28], whole);
+        // SAFETY: there is as much room.
+        let accepted =
+            unsafe { overlapped_accept(listener, room.as_mut_ptr().cast(), &mut length) };
+        assert_ne!(accepted, INVALID_SOCKET);
+        assert_eq!((i32::from(room[0]), length), (family, whole));
+        assert_eq!(
+            u16::from_be_bytes([room[2], room[3]]),
+            peer.local_addr().unwrap().port()
+        );
+        close(accepted);
+        close(listener);
+    }
+}
+
+#[test]
 fn a_blocking_connection_both_ways() {
     let (listener, address) = listening();
     let client = std::thread::spawn(move || {

@@ -83,10 +83,13 @@ fn is_child() -> bool {
 
 /// Runs one test of these in a process of its own.
 fn again(test: &str) -> Output {
-    let test_program = std::env::current_exe().unwrap();
-    Command::new(test_program)
+    again_command(test).output().unwrap()
+}
+
+fn again_command(test: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", test, "--nocapture", "--test-threads=1"])
-        .env("OVERLAPPED_TEST_CHILD", "1")
-        .output()
-        .unwrap()
+        .env("OVERLAPPED_TEST_CHILD", "1");
+    command
 }

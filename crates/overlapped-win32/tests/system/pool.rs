@@ -6,6 +6,7 @@ use overlapped_win32::abi::*;
 use overlapped_win32::calls::handles::*;
 use overlapped_win32::calls::pool::*;
 use overlapped_win32::calls::sync::*;
+use overlapped_win32::calls::threads::*;
 use overlapped_win32::calls::timers::*;
 use overlapped_win32::calls::waits::*;
 
@@ -82,6 +83,65 @@ fn work_items_run_also_when_others_block() {
         unsafe { QueueUserWorkItem(None, null_mut(), 0) },
         ERROR_INVALID_PARAMETER,
     );
+}
+
+/// A callback that ends its thread, and leaves a handle of it.
+unsafe extern "C-unwind" fn exits(shared: *mut c_void, _: u8) {
+    let me = OpenThread(0, FALSE, GetCurrentThreadId());
+    // SAFETY: the tests give it, and wait for the call.
+    unsafe {
+        (*shared.cast::<Shared>()).first.store(me, SeqCst);
+        ReleaseSemaphore((*shared.cast::<Shared>()).called, 1, null_mut());
+        ExitThread(7);
+    }
+}
+
+unsafe extern "C-unwind" fn item_exits(shared: *mut c_void) -> DWORD {
+    // SAFETY: as above.
+    unsafe { exits(shared, 0) };
+    0
+}
+
+/// The thread of a callback that `exits` ends, with what it said.
+fn ends(shared: &Shared) {
+    shared.wait();
+    let thread = shared.first.swap(null_mut(), SeqCst);
+    assert_eq!(WaitForSingleObject(thread, LONG), 0);
+    let mut code = 0;
+    // SAFETY: the code is there.
+    assert_eq!(unsafe { GetExitCodeThread(thread, &mut code) }, TRUE);
+    assert_eq!(code, 7);
+    assert_eq!(CloseHandle(thread), TRUE);
+}
+
+#[test]
+fn a_callback_may_end_its_thread_and_the_pool_goes_on() {
+    let shared = Shared::new();
+    // More than there may be threads.
+    for _ in 0..600 {
+        // SAFETY: the test waits for each.
+        unsafe { QueueUserWorkItem(Some(item_exits), shared.pointer(), 0) };
+        ends(&shared);
+    }
+    // SAFETY: the test waits for it.
+    unsafe { QueueUserWorkItem(Some(item), shared.pointer(), 0) };
+    shared.wait();
+    // The thread of a registered wait as well.
+    let object = event(false, true);
+    let mut handle = null_mut();
+    // SAFETY: the test waits for the call.
+    let result = unsafe {
+        RegisterWaitForSingleObject(
+            &mut handle,
+            object,
+            Some(exits),
+            shared.pointer(),
+            INFINITE,
+            0,
+        )
+    };
+    assert_eq!(result, TRUE);
+    ends(&shared);
 }
 
 fn register(shared: &Shared, object: HANDLE, timeout: DWORD, flags: DWORD) -> HANDLE {

@@ -321,3 +321,44 @@ fn exit_process_ends_it_with_the_code_while_others_run() {
     let output = again("threads::exit_process_ends_it_with_the_code_while_others_run");
     assert_eq!(output.status.code(), Some(3));
 }
+
+#[test]
+fn exit_process_does_not_wait_for_a_thread_that_prints_to_nobody() {
+    static LINES: AtomicU32 = AtomicU32::new(0);
+    if is_child() {
+        std::thread::spawn(|| {
+            loop {
+                // SAFETY: the text ends with a zero.
+                unsafe { libc::puts(c"a line of the many that nobody reads".as_ptr()) };
+                LINES.fetch_add(1, SeqCst);
+            }
+        });
+        // Until it prints no more, since nobody reads.
+        let mut before = 0;
+        loop {
+            Sleep(100);
+            match LINES.load(SeqCst) {
+                now if now > 0 && now == before => ExitProcess(3),
+                now => before = now,
+            }
+        }
+    }
+    let mut child =
+        again_command("threads::exit_process_does_not_wait_for_a_thread_that_prints_to_nobody")
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+    let until = std::time::Instant::now() + std::time::Duration::from_millis(LONG.into());
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break Some(status);
+        }
+        if std::time::Instant::now() > until {
+            child.kill().unwrap();
+            child.wait().unwrap();
+            break None;
+        }
+        Sleep(5);
+    };
+    assert_eq!(status.expect("it ends").code(), Some(3));
+}

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::place::Place;
+use crate::run::ALWAYS;
 
 /// The name by which programs ask for the library; `build.rs` gives it to it.
 pub const SONAME: &str = "liboverlapped_win32.so.0";
@@ -45,11 +46,12 @@ pub fn install(words: &[String]) -> Result<ExitCode, String> {
          Name: overlapped-win32\n\
          Description: {}\n\
          Version: {version}\n\
-         Cflags: -D_DEFAULT_SOURCE=1 -D_WIN32=1 -D_WIN64=1 -DWIN32=1 -I${{includedir}} -I${{includedir}}/spellings\n\
+         Cflags: {} -I${{includedir}} -I${{includedir}}/spellings\n\
          Libs: -L${{libdir}} -loverlapped_win32 -pthread\n\
          Libs.private: -lm -ldl\n",
         prefix.display(),
         env!("CARGO_PKG_DESCRIPTION"),
+        ALWAYS.join(" "),
     );
     let file = lib.join("pkgconfig/overlapped-win32.pc");
     fs::create_dir_all(lib.join("pkgconfig"))

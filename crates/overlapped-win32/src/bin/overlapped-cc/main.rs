@@ -7,6 +7,7 @@
 //! sources    what the sources show: includes, `void main`, words that need a header
 //! overlay    a directory with names that includes have and no file, while the compiler runs
 //! run        the compiler, and what its messages mean for who ports a program
+//! interrupt  signals that end the compiler first, and then this program
 //! install    the headers, the library and this program put where others find them
 //! ```
 //!
@@ -14,6 +15,7 @@
 
 mod arguments;
 mod install;
+mod interrupt;
 mod overlay;
 mod place;
 mod run;
@@ -35,7 +37,8 @@ overlapped-cc: compiles C and C++ programs for Windows completion ports on Linux
   --static    link the library itself into the program
   --verbose   say which command is run
 
-OVERLAPPED_CC and OVERLAPPED_CXX, or CC and CXX, name the compilers; gcc and g++ else.
+OVERLAPPED_CC and OVERLAPPED_CXX, or CC and CXX, name the compilers; else it is the first that is
+there of gcc, cc and clang, or of g++, c++ and clang++.
 ";
 
 fn main() -> ExitCode {
@@ -63,7 +66,11 @@ fn compile(name: &str, words: Vec<String>) -> Result<ExitCode, String> {
     for warning in &seen.unreadable {
         eprintln!("overlapped-cc: {warning}");
     }
+    interrupt::wait_for_the_compiler();
     let overlay = overlay::Overlay::new(&seen.misspelled)?;
     let command = run::command(&arguments, &place, &seen, overlay.path())?;
-    run::run(command, &arguments)
+    let result = run::run(command, &arguments);
+    drop(overlay);
+    interrupt::follow();
+    result
 }

@@ -7,12 +7,28 @@
 use std::collections::BTreeSet;
 use std::env;
 use std::io::{BufRead, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use crate::arguments::Arguments;
+use crate::interrupt;
 use crate::place::Place;
 use crate::sources::Seen;
+
+/// What the headers need whatever the program is; pkg-config says it too.
+pub const ALWAYS: &[&str] = &[
+    // They use more of libc than C itself has.
+    "-D_DEFAULT_SOURCE=1",
+    "-D_WIN32=1",
+    "-D_WIN64=1",
+    "-DWIN32=1",
+    "-pthread",
+    // Microsoft's formats are translated where they are used.
+    "-Wno-format",
+    "-Wno-unknown-pragmas",
+    "-include",
+    "overlapped/crt.h",
+];
 
 pub fn command(
     arguments: &Arguments,
@@ -21,18 +37,12 @@ pub fn command(
     overlay: Option<&Path>,
 ) -> Result<Command, String> {
     let compiler = compiler(arguments.cxx);
-    let clang = compiler.contains("clang");
+    let clang = is_clang(&compiler);
     let mut command = Command::new(&compiler);
-    // The headers use more of libc than C itself has.
-    for name in ["_DEFAULT_SOURCE", "_WIN32", "_WIN64", "WIN32"] {
-        command.arg(format!("-D{name}=1"));
-    }
-    // Microsoft's formats are translated where they are used.
-    command.args(["-pthread", "-Wno-format", "-Wno-unknown-pragmas"]);
+    command.args(ALWAYS);
     if arguments.lp32 {
         lp32(&mut command, arguments.cxx, clang);
     }
-    command.args(["-include", "overlapped/crt.h"]);
     if seen.old_sal {
         command.args(["-include", "overlapped/old_sal.h"]);
     }
@@ -93,10 +103,11 @@ fn link(command: &mut Command, arguments: &Arguments, place: &Place) -> Result<(
     Ok(())
 }
 
+/// The compiler that is named, or else the first of the usual ones that is there.
 fn compiler(cxx: bool) -> String {
-    let (own, usual, default) = match cxx {
-        true => ("OVERLAPPED_CXX", "CXX", "g++"),
-        false => ("OVERLAPPED_CC", "CC", "gcc"),
+    let (own, usual, known) = match cxx {
+        true => ("OVERLAPPED_CXX", "CXX", ["g++", "c++", "clang++"]),
+        false => ("OVERLAPPED_CC", "CC", ["gcc", "cc", "clang"]),
     };
     // `make CC=overlapped-cc` sets CC for this program too.
     let said = |name| {
@@ -104,9 +115,29 @@ fn compiler(cxx: bool) -> String {
             .ok()
             .filter(|value| !value.is_empty() && !value.contains("overlapped-c"))
     };
-    said(own)
-        .or_else(|| said(usual))
-        .unwrap_or_else(|| default.to_string())
+    said(own).or_else(|| said(usual)).unwrap_or_else(|| {
+        let there = known.into_iter().find(|name| found(name).is_some());
+        there.unwrap_or(known[0]).to_string()
+    })
+}
+
+/// Where a program is that is called by its name.
+fn found(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH")?;
+    let files = env::split_paths(&path).map(|directory| directory.join(name));
+    files.into_iter().find(|file| file.is_file())
+}
+
+/// Whether it takes Clang's options: `cc` may be a link to either.
+fn is_clang(compiler: &str) -> bool {
+    let is_it = |path: &Path| {
+        path.file_name()
+            .is_some_and(|name| name.to_string_lossy().contains("clang"))
+    };
+    is_it(Path::new(compiler))
+        || found(compiler)
+            .and_then(|file| file.canonicalize().ok())
+            .is_some_and(|file| is_it(&file))
 }
 
 pub fn run(mut command: Command, arguments: &Arguments) -> Result<ExitCode, String> {
@@ -118,6 +149,7 @@ pub fn run(mut command: Command, arguments: &Arguments) -> Result<ExitCode, Stri
         .stderr(Stdio::piped())
         .spawn()
         .map_err(|error| format!("{program}: {error}"))?;
+    interrupt::pass_on_to(&child);
     let mut messages = Messages {
         lp32: arguments.lp32,
         ..Messages::default()

@@ -64,7 +64,7 @@ pub(crate) enum Started {
 impl Socket {
     /// What an operation that concerns nobody but the port can be started on; `None` if that takes
     /// more ado.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn ready(&self) -> Option<Ready> {
         let notification = &self.notification;
         let (_, key) = notification.port()?;
