@@ -1519,9 +1519,9 @@ fn cc_8_a_blocked_worker_is_replaced_within_a_tick_and_two_looks() {
     }
 }
 
-/// CC-9: seen running, it counts at once, and nobody is released until it is below the limit again.
-#[test]
-fn cc_9_who_runs_again_counts_although_the_limit_is_exceeded() {
+/// At a limit of one: worker 2 was found blocked and worker 1 took its place; now worker 2 runs again. Worker
+/// 0 waits, and so do two packets.
+fn back_from_a_wait() -> Rig {
     let mut rig = noticing(WakePolicy::Windows, 1, 3);
     for thread in 0..3 {
         rig.get(thread, None);
@@ -1534,6 +1534,13 @@ fn cc_9_who_runs_again_counts_although_the_limit_is_exceeded() {
     rig.pass(TICK_MAX);
     assert_eq!(rig.got, [(2, 0), (1, 1)]);
     rig.return_from_wait(2);
+    rig
+}
+
+/// CC-9: seen running, it counts at once, and nobody is released until it is below the limit again.
+#[test]
+fn cc_9_who_runs_again_counts_although_the_limit_is_exceeded() {
+    let mut rig = back_from_a_wait();
     // Comes for more, and would be within the limit but for the other one.
     rig.get(1, None);
     rig.pass(QUIET);
@@ -1550,22 +1557,11 @@ fn cc_9_who_runs_again_counts_although_the_limit_is_exceeded() {
 fn cc_9_a_place_that_is_taken_again_is_not_given_away() {
     let ways: [fn(&mut Rig); 2] = [|rig| rig.block(1), |rig| rig.unbind(1)];
     for goes in ways {
-        let mut rig = noticing(WakePolicy::Windows, 1, 3);
-        for thread in 0..3 {
-            rig.get(thread, None);
-        }
-        for _ in 0..3 {
-            rig.post(None);
-        }
-        rig.rest();
-        rig.wait(2);
-        rig.pass(TICK_MAX);
-        assert_eq!(rig.got, [(2, 0), (1, 1)]);
-        rig.return_from_wait(2);
+        let mut rig = back_from_a_wait();
         goes(&mut rig);
         rig.rest();
         let stats = rig.state.stats();
-        assert_eq!((stats.active, stats.queued, rig.got.len()), (1, 1, 2));
+        assert_eq!((stats.active, stats.queued, rig.got.len()), (1, 2, 2));
         rig.get(2, None);
         assert_eq!(rig.got[2..], [(2, 2)]);
     }
