@@ -221,25 +221,29 @@ where
             place: place.clone(),
         };
         let mut guarded = self.house.lock();
+        let peak = guarded.stats.peak;
         guarded.on_the_way += 1;
         guarded.places.insert(number, place);
         // A new one has not been asked to announce itself.
         guarded.announced = true;
+        // Before it runs, so that what it does is never seen without it.
+        let stats = &mut guarded.stats;
+        stats.threads += 1;
+        stats.started += 1;
+        stats.peak = stats.peak.max(stats.threads);
+        let threads = stats.threads;
         drop(guarded);
-        let thread = builder.spawn(move || worker.run(number));
-        let mut guarded = self.house.lock();
-        match thread {
+        match builder.spawn(move || worker.run(number)) {
             Ok(thread) => {
-                let stats = &mut guarded.stats;
-                stats.threads += 1;
-                stats.started += 1;
-                stats.peak = stats.peak.max(stats.threads);
-                let threads = stats.threads;
-                drop(guarded);
                 trace::started(self.port.number(), &name, threads);
                 Ok(Hired { thread, permanent })
             }
             Err(error) => {
+                let mut guarded = self.house.lock();
+                let stats = &mut guarded.stats;
+                stats.threads -= 1;
+                stats.started -= 1;
+                stats.peak = peak;
                 guarded.on_the_way -= 1;
                 guarded.places.remove(&number);
                 Err(error)
