@@ -275,6 +275,49 @@ fn without_gcc_the_next_compiler_is_run() {
 }
 
 #[test]
+fn a_compiler_may_have_words_behind_its_name() {
+    let here = directory("compiler-with-words");
+    script(&here.join("gcc"), "echo \"$1 $2\"");
+    let mut command = wrapper();
+    command.args(["-c", "x.c"]);
+    command.env("OVERLAPPED_CC", format!("{}/gcc -m64  -v", here.display()));
+    assert_eq!(text(&succeed(&mut command).stdout), "-m64 -v\n");
+}
+
+#[test]
+fn sources_of_any_case_with_backslashes_and_options_of_cl() {
+    if !can_compile("main.c", &[]) {
+        return;
+    }
+    let here = directory("wrapper-sources");
+    fs::create_dir_all(here.join("Net")).unwrap();
+    fs::write(
+        here.join("Net/Session.c"),
+        "int session(void) { return 0; }\n",
+    )
+    .unwrap();
+    fs::write(
+        here.join("main.c"),
+        "int session(void);\nint main(void) { return session(); }\n",
+    )
+    .unwrap();
+    let compile = |options: &[&str]| {
+        let mut command = Command::new(WRAPPER);
+        command.current_dir(&here).args(options);
+        command.args(["-o", "program", "main.c", "net\\session.C"]);
+        command
+    };
+    succeed(&mut compile(&["-O2"]));
+    succeed(&mut Command::new(here.join("program")));
+    let output = compile(&["/O2"]).output().unwrap();
+    assert!(!output.status.success());
+    assert_eq!(
+        said(&output),
+        "overlapped-cc: /O2 is an option of Microsoft's compiler; here they are GCC's, as -O2, -std=c++17 and -Wall\n"
+    );
+}
+
+#[test]
 fn a_signal_ends_the_compiler_and_leaves_nothing_behind() {
     let here = directory("signals");
     let (temporary, started) = (here.join("tmp"), here.join("started"));

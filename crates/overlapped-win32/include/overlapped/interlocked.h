@@ -9,17 +9,21 @@
 #ifdef __cplusplus
 #define OVERLAPPED_INTERLOCKED(name, type, args, body) \
     OVERLAPPED_INLINE type name args { return body; }
+/* A value has whatever type the program gave it, as a literal's or a DWORD: what it is put into decides. */
+#define OVERLAPPED_INTERLOCKED_WITH(name, T, body) \
+    template <class V> OVERLAPPED_INTERLOCKED(name, T, (T volatile *to, V value), body)
 
 #define OVERLAPPED_INTERLOCKED_ALL(suffix, T) \
     OVERLAPPED_INTERLOCKED(InterlockedIncrement##suffix, T, (T volatile *to), __atomic_add_fetch(to, 1, OVERLAPPED_SEQ)) \
     OVERLAPPED_INTERLOCKED(InterlockedDecrement##suffix, T, (T volatile *to), __atomic_sub_fetch(to, 1, OVERLAPPED_SEQ)) \
-    OVERLAPPED_INTERLOCKED(InterlockedExchange##suffix, T, (T volatile *to, T value), __atomic_exchange_n(to, value, OVERLAPPED_SEQ)) \
-    OVERLAPPED_INTERLOCKED(InterlockedExchangeAdd##suffix, T, (T volatile *to, T value), __atomic_fetch_add(to, value, OVERLAPPED_SEQ)) \
-    OVERLAPPED_INTERLOCKED(InterlockedAdd##suffix, T, (T volatile *to, T value), __atomic_add_fetch(to, value, OVERLAPPED_SEQ)) \
-    OVERLAPPED_INTERLOCKED(InterlockedAnd##suffix, T, (T volatile *to, T value), __atomic_fetch_and(to, value, OVERLAPPED_SEQ)) \
-    OVERLAPPED_INTERLOCKED(InterlockedOr##suffix, T, (T volatile *to, T value), __atomic_fetch_or(to, value, OVERLAPPED_SEQ)) \
-    OVERLAPPED_INTERLOCKED(InterlockedXor##suffix, T, (T volatile *to, T value), __atomic_fetch_xor(to, value, OVERLAPPED_SEQ)) \
-    OVERLAPPED_INTERLOCKED(InterlockedCompareExchange##suffix, T, (T volatile *to, T value, T expected), __sync_val_compare_and_swap(to, expected, value))
+    OVERLAPPED_INTERLOCKED_WITH(InterlockedExchange##suffix, T, __atomic_exchange_n(to, (T)value, OVERLAPPED_SEQ)) \
+    OVERLAPPED_INTERLOCKED_WITH(InterlockedExchangeAdd##suffix, T, __atomic_fetch_add(to, (T)value, OVERLAPPED_SEQ)) \
+    OVERLAPPED_INTERLOCKED_WITH(InterlockedAdd##suffix, T, __atomic_add_fetch(to, (T)value, OVERLAPPED_SEQ)) \
+    OVERLAPPED_INTERLOCKED_WITH(InterlockedAnd##suffix, T, __atomic_fetch_and(to, (T)value, OVERLAPPED_SEQ)) \
+    OVERLAPPED_INTERLOCKED_WITH(InterlockedOr##suffix, T, __atomic_fetch_or(to, (T)value, OVERLAPPED_SEQ)) \
+    OVERLAPPED_INTERLOCKED_WITH(InterlockedXor##suffix, T, __atomic_fetch_xor(to, (T)value, OVERLAPPED_SEQ)) \
+    template <class V, class E> \
+    OVERLAPPED_INTERLOCKED(InterlockedCompareExchange##suffix, T, (T volatile *to, V value, E expected), __sync_val_compare_and_swap(to, (T)expected, (T)value))
 
 OVERLAPPED_INTERLOCKED_ALL(, LONG)
 OVERLAPPED_INTERLOCKED_ALL(, ULONG)
@@ -32,19 +36,7 @@ OVERLAPPED_INTERLOCKED_ALL(64, unsigned long)
 OVERLAPPED_INTERLOCKED_ALL(16, SHORT)
 OVERLAPPED_INTERLOCKED_ALL(8, CHAR)
 #undef OVERLAPPED_INTERLOCKED_ALL
-/* A literal is an int, whatever it is exchanged for. */
-#define OVERLAPPED_INTERLOCKED_INT(suffix, T) \
-    OVERLAPPED_INTERLOCKED(InterlockedExchange##suffix, T, (T volatile *to, int value), InterlockedExchange##suffix(to, (T)value)) \
-    OVERLAPPED_INTERLOCKED(InterlockedExchangeAdd##suffix, T, (T volatile *to, int value), InterlockedExchangeAdd##suffix(to, (T)value)) \
-    OVERLAPPED_INTERLOCKED(InterlockedCompareExchange##suffix, T, (T volatile *to, int value, int expected), InterlockedCompareExchange##suffix(to, (T)value, (T)expected))
-OVERLAPPED_INTERLOCKED_INT(, long)
-OVERLAPPED_INTERLOCKED_INT(, unsigned long)
-OVERLAPPED_INTERLOCKED_INT(, ULONG)
-OVERLAPPED_INTERLOCKED_INT(64, LONG64)
-OVERLAPPED_INTERLOCKED_INT(64, ULONG64)
-OVERLAPPED_INTERLOCKED_INT(64, long)
-OVERLAPPED_INTERLOCKED_INT(64, unsigned long)
-#undef OVERLAPPED_INTERLOCKED_INT
+#undef OVERLAPPED_INTERLOCKED_WITH
 OVERLAPPED_INTERLOCKED(InterlockedExchangePointer, PVOID, (PVOID volatile *to, PVOID value), __atomic_exchange_n(to, value, OVERLAPPED_SEQ))
 OVERLAPPED_INTERLOCKED(InterlockedCompareExchangePointer, PVOID, (PVOID volatile *to, PVOID value, PVOID expected), __sync_val_compare_and_swap(to, expected, value))
 #undef OVERLAPPED_INTERLOCKED

@@ -74,6 +74,15 @@ int slips(HANDLE port, SOCKET s)
     long counter = 0;
     InterlockedIncrement(&counter);
     InterlockedCompareExchange(&counter, 0, 1);
+    LONG64 wide_counter = 0;
+    ULONGLONG unsigned_wide = 1;
+    size_t size = sizeof(s);
+    InterlockedExchangeAdd64(&wide_counter, bytes);
+    InterlockedExchangeAdd64(&wide_counter, size);
+    InterlockedExchange64(&wide_counter, unsigned_wide);
+    InterlockedCompareExchange64(&wide_counter, 1, wide_counter);
+    InterlockedCompareExchange64(&wide_counter, 0LL, 0);
+    LONG64 was = InterlockedAdd64(&wide_counter, bytes);
     ::accept(s, NULL, NULL);
     char text[10];
     sprintf_s(text, "%d", 1);

@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// After this long something hangs.
 pub const WATCHDOG: Duration = Duration::from_secs(60);
 
+/// The same of a whole program, which may be one of many under Wine.
+const PATIENCE: Duration = Duration::from_secs(300);
+
 pub const HERE: &str = env!("CARGO_MANIFEST_DIR");
 pub const WRAPPER: &str = env!("CARGO_BIN_EXE_overlapped-cc");
 
@@ -133,15 +136,32 @@ pub fn compile(source: &Path, program: &Path, options: &[&str]) {
     succeed(&mut command);
 }
 
-/// Runs a command, which has to succeed.
+/// Runs a command, which has to succeed, and to end.
 pub fn succeed(command: &mut Command) -> Output {
-    let output = command
+    let child = command
         .stdin(Stdio::null())
-        .output()
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .process_group(0)
+        .spawn()
         .expect("the program is there");
+    let group = -(child.id() as i32);
+    let (ended, end) = mpsc::channel::<()>();
+    let watchdog = spawn(move || {
+        let hangs = end.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout);
+        if hangs {
+            // SAFETY: a signal to the group that was made for it, which is not waited for yet.
+            unsafe { libc::kill(group, libc::SIGKILL) };
+        }
+        hangs
+    });
+    let output = child.wait_with_output().expect("it is waited for once");
+    drop(ended);
+    let hung = watchdog.join().expect("it does not panic");
     assert!(
         output.status.success(),
-        "{command:?}\n{}{}",
+        "{command:?}{}\n{}{}",
+        if hung { " hung, and was ended" } else { "" },
         String::from_utf8_lossy(&output.stdout),
         String::from_utf8_lossy(&output.stderr),
     );

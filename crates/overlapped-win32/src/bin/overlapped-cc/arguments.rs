@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::sources;
+
 /// Libraries of Windows: what they have is in the one library here, or nowhere.
 const WINDOWS_LIBRARIES: &[&str] = &[
     "advapi32", "comctl32", "comdlg32", "crypt32", "dbghelp", "gdi32", "iphlpapi", "kernel32",
@@ -44,6 +46,8 @@ pub struct Arguments {
     pub verbose: bool,
     /// Nothing is linked.
     pub only_compile: bool,
+    /// An option of Microsoft's compiler.
+    pub of_cl: Option<String>,
     /// With the option that says which language, where the compiler does not know the extension.
     pub passed: Vec<String>,
     pub sources: Vec<PathBuf>,
@@ -65,6 +69,7 @@ impl Arguments {
             static_library: false,
             verbose: false,
             only_compile: false,
+            of_cl: None,
             passed: Vec::new(),
             sources: Vec::new(),
             directories: Vec::new(),
@@ -106,6 +111,7 @@ impl Arguments {
                     arguments.passed.push(word)
                 }
                 library if library.to_lowercase().ends_with(".lib") => {}
+                option if is_of_cl(option) => arguments.of_cl = Some(word),
                 _ => arguments.source(word, said.as_deref()),
             }
         }
@@ -114,6 +120,10 @@ impl Arguments {
 
     /// A word that is no option: a source, or something for the linker.
     fn source(&mut self, word: String, said: Option<&str>) {
+        let word = match sources::meant(&word) {
+            Some(path) if !Path::new(&word).exists() => path.to_string_lossy().into_owned(),
+            _ => word,
+        };
         let path = PathBuf::from(&word);
         let extension = path
             .extension()
@@ -144,10 +154,28 @@ impl Arguments {
     }
 }
 
+/// `/O2` and `/std:c++17`, which no file is called.
+fn is_of_cl(word: &str) -> bool {
+    let name = word.strip_prefix('/').filter(|name| !name.contains('/'));
+    name.is_some_and(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()))
+        && !Path::new(word).exists()
+}
+
 fn is_of_windows(library: &str) -> bool {
     let name = Path::new(library)
         .file_stem()
         .and_then(|name| name.to_str())
         .unwrap_or(library);
     WINDOWS_LIBRARIES.contains(&name.to_lowercase().as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_of_microsofts_compiler_are_told_from_files() {
+        assert!(is_of_cl("/O2") && is_of_cl("/EHsc") && is_of_cl("/std:c++17"));
+        assert!(!is_of_cl("/tmp") && !is_of_cl("/tmp/x.o") && !is_of_cl("x/y.c") && !is_of_cl("/"));
+    }
 }

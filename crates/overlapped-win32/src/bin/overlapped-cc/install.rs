@@ -47,7 +47,7 @@ pub fn install(words: &[String]) -> Result<ExitCode, String> {
          Description: {}\n\
          Version: {version}\n\
          Cflags: {} -I${{includedir}} -I${{includedir}}/spellings\n\
-         Libs: -L${{libdir}} -loverlapped_win32 -pthread\n\
+         Libs: -L${{libdir}} -Wl,-rpath,${{libdir}} -loverlapped_win32 -pthread\n\
          Libs.private: -lm -ldl\n",
         prefix.display(),
         env!("CARGO_PKG_DESCRIPTION"),

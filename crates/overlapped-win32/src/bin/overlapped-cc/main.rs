@@ -37,8 +37,8 @@ overlapped-cc: compiles C and C++ programs for Windows completion ports on Linux
   --static    link the library itself into the program
   --verbose   say which command is run
 
-OVERLAPPED_CC and OVERLAPPED_CXX, or CC and CXX, name the compilers; else it is the first that is
-there of gcc, cc and clang, or of g++, c++ and clang++.
+OVERLAPPED_CC and OVERLAPPED_CXX, or CC and CXX, name the compilers, which may have words behind
+them (as CC='ccache gcc'); else it is the first that is there of gcc, cc and clang, or of g++, c++ and clang++.
 ";
 
 fn main() -> ExitCode {
@@ -62,6 +62,11 @@ fn main() -> ExitCode {
 fn compile(name: &str, words: Vec<String>) -> Result<ExitCode, String> {
     let place = Place::find()?;
     let arguments = Arguments::parse(name.ends_with("++"), words);
+    if let Some(option) = &arguments.of_cl {
+        return Err(format!(
+            "{option} is an option of Microsoft's compiler; here they are GCC's, as -O2, -std=c++17 and -Wall"
+        ));
+    }
     let seen = sources::look(&arguments, &place);
     for warning in &seen.unreadable {
         eprintln!("overlapped-cc: {warning}");

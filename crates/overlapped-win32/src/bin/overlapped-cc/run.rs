@@ -36,10 +36,10 @@ pub fn command(
     seen: &Seen,
     overlay: Option<&Path>,
 ) -> Result<Command, String> {
-    let compiler = compiler(arguments.cxx);
-    let clang = is_clang(&compiler);
-    let mut command = Command::new(&compiler);
-    command.args(ALWAYS);
+    let compiler = compiler(arguments.cxx)?;
+    let clang = compiler.iter().any(|word| is_clang(word));
+    let mut command = Command::new(&compiler[0]);
+    command.args(&compiler[1..]).args(ALWAYS);
     if arguments.lp32 {
         lp32(&mut command, arguments.cxx, clang);
     }
@@ -103,8 +103,9 @@ fn link(command: &mut Command, arguments: &Arguments, place: &Place) -> Result<(
     Ok(())
 }
 
-/// The compiler that is named, or else the first of the usual ones that is there.
-fn compiler(cxx: bool) -> String {
+/// The compiler that is named, with the words behind it, or else the first of the usual ones that is
+/// there.
+fn compiler(cxx: bool) -> Result<Vec<String>, String> {
     let (own, usual, known) = match cxx {
         true => ("OVERLAPPED_CXX", "CXX", ["g++", "c++", "clang++"]),
         false => ("OVERLAPPED_CC", "CC", ["gcc", "cc", "clang"]),
@@ -113,12 +114,21 @@ fn compiler(cxx: bool) -> String {
     let said = |name| {
         env::var(name)
             .ok()
-            .filter(|value| !value.is_empty() && !value.contains("overlapped-c"))
+            .filter(|value| !value.trim().is_empty() && !value.contains("overlapped-c"))
     };
-    said(own).or_else(|| said(usual)).unwrap_or_else(|| {
-        let there = known.into_iter().find(|name| found(name).is_some());
-        there.unwrap_or(known[0]).to_string()
-    })
+    if let Some(said) = said(own).or_else(|| said(usual)) {
+        return Ok(match Path::new(&said).is_file() {
+            true => vec![said],
+            false => said.split_whitespace().map(String::from).collect(),
+        });
+    }
+    match known.into_iter().find(|name| found(name).is_some()) {
+        Some(there) => Ok(vec![there.to_string()]),
+        None => Err(format!(
+            "there is no compiler (looked for {}): install one, or name one in {own}",
+            known.join(", ")
+        )),
+    }
 }
 
 /// Where a program is that is called by its name.
@@ -205,6 +215,9 @@ impl Messages {
         if let Some(held) = self.held.take() {
             eprintln!("{held}");
         }
+        if self.undefined.remove("main") {
+            self.advice.insert(NO_MAIN);
+        }
         for name in &self.undefined {
             eprintln!(
                 "overlapped-cc: `{name}` is not in overlapped-win32, and nothing else was linked that has it"
@@ -227,6 +240,10 @@ fn undefined(line: &str) -> Option<&str> {
 /// Objects do not show which language they were.
 const LINK_AS_CXX: &str = "these objects are C++: link them with overlapped-c++";
 
+/// The linker looks for one name only.
+const NO_MAIN: &str =
+    "there is no main: wmain, WinMain and wWinMain are not called here, main and _tmain are";
+
 /// Whether a name is the standard library's of C++, which GCC links for C++ only.
 fn is_of_cxx(name: &str) -> bool {
     [
@@ -246,14 +263,15 @@ fn advice(line: &str, lp32: bool) -> Option<&'static str> {
     let missing = line.contains("No such file or directory") || line.contains("file not found");
     let header =
         |names: &[&str]| missing && names.iter().any(|name| line.to_lowercase().contains(name));
-    if header(&["afx", "atlbase", "atlstr", "cstringt"]) {
-        return Some(
-            "MFC and ATL are not supported: use std::string, std::vector and std::list in their place",
-        );
-    }
+    // Its name is in that of some that are MFC's.
     if header(&["stdafx.h", "pch.h"]) {
         return Some(
             "the precompiled header's file is missing: add it, or an empty file of its name",
+        );
+    }
+    if header(&["afx", "atlbase", "atlstr", "cstringt"]) {
+        return Some(
+            "MFC and ATL are not supported: use std::string, std::vector and std::list in their place",
         );
     }
     if header(&["winreg.h", "winsvc.h"]) {
@@ -277,6 +295,11 @@ fn advice(line: &str, lp32: bool) -> Option<&'static str> {
             "structured exceptions are there in C++ only: compile the file as C++ (-x c++)",
         );
     }
+    if undeclared(line).is_some_and(is_like_windows) {
+        return Some(
+            "a name of Windows that is not declared is not in overlapped-win32, or its header is not included",
+        );
+    }
     if line.contains("wchar_t") && (line.contains("char16_t") || line.contains("WCHAR")) {
         return Some(
             "text of WCHARs is written u\"...\" here, or TEXT(\"...\") with UNICODE: a wchar_t has 32 bits",
@@ -290,6 +313,33 @@ fn advice(line: &str, lp32: bool) -> Option<&'static str> {
         );
     }
     None
+}
+
+/// The name in the compiler's message that nothing declares it.
+fn undeclared(line: &str) -> Option<&str> {
+    let known = [
+        "was not declared in this scope",
+        "undeclared (first use",
+        "use of undeclared identifier",
+        "implicit declaration of function",
+        "call to undeclared function",
+        "does not name a type",
+        "unknown type name",
+    ];
+    known.iter().find(|text| line.contains(**text))?;
+    let after = line
+        .split("error: ")
+        .nth(1)
+        .or_else(|| line.split("warning: ").nth(1))?;
+    after.split(['\'', '\u{2018}', '\u{2019}']).nth(1)
+}
+
+/// `RegCloseKey`, `KEY_READ` and `HKEY`.
+fn is_like_windows(name: &str) -> bool {
+    let rest = name.get(1..).unwrap_or_default();
+    name.starts_with(|c: char| c.is_ascii_uppercase())
+        && rest.contains(|c: char| c.is_ascii_uppercase())
+        && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 #[cfg(test)]
@@ -311,6 +361,43 @@ mod tests {
         assert!(is_of_cxx("operator new(unsigned long)"));
         assert!(!is_of_cxx("RegOpenKeyExA"));
         assert!(!is_of_cxx("Session::std::length"));
+    }
+
+    #[test]
+    fn a_precompiled_header_is_not_taken_for_mfc() {
+        for name in ["stdafx.h", "StdAfx.h"] {
+            let line = format!("x.cpp:1:10: fatal error: {name}: No such file or directory");
+            assert!(advice(&line, false).is_some_and(|advice| advice.contains("precompiled")));
+        }
+    }
+
+    #[test]
+    fn undeclared_names_of_windows_are_told_from_others() {
+        for (line, is_so) in [
+            (
+                "x.cpp:3:5: error: 'RegCloseKey' was not declared in this scope",
+                true,
+            ),
+            (
+                "x.c:3:5: error: \u{2018}KEY_READ\u{2019} undeclared (first use in this function)",
+                true,
+            ),
+            ("x.c:3:5: error: use of undeclared identifier 'HKEY'", true),
+            (
+                "x.cpp:3:5: error: 'session' was not declared in this scope",
+                false,
+            ),
+            (
+                "x.cpp:3:5: error: 'Session' was not declared in this scope",
+                false,
+            ),
+        ] {
+            assert_eq!(
+                undeclared(line).is_some_and(is_like_windows),
+                is_so,
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -81,6 +81,12 @@ fn find(name: &str, places: impl IntoIterator<Item = PathBuf>) -> Option<(PathBu
     other.map(|path| (path, false))
 }
 
+/// The file that a name on the command line means, with any case and either slash.
+pub fn meant(name: &str) -> Option<PathBuf> {
+    let place = if name.starts_with('/') { "/" } else { "" };
+    folded(Path::new(place), name)
+}
+
 fn folded(place: &Path, name: &str) -> Option<PathBuf> {
     let mut path = match place.as_os_str().is_empty() {
         true => PathBuf::from("."),
