@@ -16,7 +16,10 @@ OVERLAPPED_INLINE HRESULT overlapped_string_copy(LPSTR to, size_t size, LPCSTR f
 {
     if (!size || size > STRSAFE_MAX_CCH)
         return STRSAFE_E_INVALID_PARAMETER;
-    size_t length = strnlen(from, most);
+    size_t length = 0;
+    /* Not strnlen, of which GCC believes that it reads as much as it may. */
+    while (length < most && length < size && from[length])
+        length++;
     size_t fits = length < size ? length : size - 1;
     memcpy(to, from, fits);
     to[fits] = 0;
