@@ -931,11 +931,11 @@ impl<F: Fifo> State<F> {
         } else {
             let clock = self.clock;
             self.looked_at = clock;
-            let found = self.look(|| clock);
+            let mut found = self.look(|| clock);
             // One second look for each tick, however many short waits there are.
             self.suspicion &= !hurried;
             if self.active >= self.config.concurrency {
-                self.presume_blocked();
+                found |= self.presume_blocked();
             }
             if self.active < self.config.concurrency && (found || !moved || stale || unseen) {
                 if unseen {
@@ -1139,11 +1139,13 @@ impl<F: Fifo> State<F> {
 
     /// The rescue release: no longer counts workers that have been away too long. Their time
     /// begins when this first sees them out: nobody reads a clock for each packet. So it is at
-    /// least the bound, and by as much more as lies between two looks.
-    fn presume_blocked(&mut self) {
+    /// least the bound, and by as much more as lies between two looks. `true` if somebody's place was
+    /// given away.
+    fn presume_blocked(&mut self) -> bool {
         let Some(rescue) = self.config.rescue_after else {
-            return;
+            return false;
         };
+        let before = self.rescues;
         let bound = u64::try_from(rescue.as_nanos()).unwrap_or(u64::MAX);
         let clock = self.clock;
         // Of one that has a presence it is known whether it blocks or computes.
@@ -1158,6 +1160,7 @@ impl<F: Fifo> State<F> {
                 self.rescues += 1;
             }
         }
+        self.rescues > before
     }
 
     // ---- handler time --------------------------------------------------------------------------
