@@ -20,7 +20,7 @@
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 
 use overlapped_queue::Fifo;
 
@@ -134,7 +134,7 @@ impl Pool {
     }
 
     fn lock(&self) -> MutexGuard<'_, Guarded> {
-        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(&self.guarded)
     }
 
     /// Takes a buffer of this size or, when the limit is reached, a smaller one that is free;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::held_up::except_for_locks;
 use crate::parker::Parker;
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
@@ -80,6 +81,7 @@ impl<F: Fifo> Queue<F> {
         presence: Option<Box<dyn Presence>>,
     ) -> Result<Binding<F>, std::collections::TryReserveError> {
         let parker = Arc::new(Parker::new());
+        let presence = presence.map(except_for_locks);
         let mut guarded = self.lock();
         // For the new place, if it needs one: the machine fills places from the front.
         guarded.parkers.try_reserve(1)?;

@@ -64,8 +64,9 @@
 //! is taken as if it had said so. It counts again, whatever the limit, from the moment at which it
 //! is seen running (CC-9): when it calls `get`, pushes a packet, or a look finds it running, which
 //! every admission makes sure of as long as somebody is taken for blocked. What does not count as a
-//! block is up to the presence, but for two cases that the queue knows: nobody inside `get` is asked
-//! about, nor who has been handed a packet and sleeps until its wake arrives.
+//! block is up to the presence, but for three cases that the queue knows: nobody inside `get` is asked
+//! about, nor who has been handed a packet and sleeps until its wake arrives, nor who waits for one of
+//! the port's own locks (`held_up.rs`).
 //!
 //! Where workers block at all they do so again, so for [`WATCHFUL`] after it has found one the watcher
 //! keeps to its shortest sleep. Where a look costs something, those that are known to block are asked
@@ -94,6 +95,7 @@
 mod driver;
 mod engine;
 mod fifo;
+mod held_up;
 #[cfg(all(test, not(loom)))]
 mod model_tests;
 mod parker;
@@ -107,6 +109,7 @@ mod waits;
 pub use driver::{Alert, Binding, Member, Queue};
 pub use engine::{Engine, Signals};
 pub use fifo::Fifo;
+pub use held_up::lock;
 pub use policy::{
     ABSENCE, BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
 };

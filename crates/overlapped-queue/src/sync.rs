@@ -5,8 +5,10 @@ pub(crate) use loom::sync::{Arc, Condvar, Mutex, MutexGuard};
 #[cfg(not(loom))]
 pub(crate) use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
-/// Locks, also after a panic elsewhere: every critical section of this crate leaves its state
-/// whole before it can panic.
+#[cfg(not(loom))]
+pub(crate) use crate::held_up::lock;
+
+#[cfg(loom)]
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex
         .lock()

@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use overlapped_queue::Fifo;
 use rustix::fs::{FileType, OFlags, fcntl_getfl, fcntl_setfl, fstat};
@@ -59,9 +59,7 @@ impl FileState {
     }
 
     fn lock(&self) -> MutexGuard<'_, Option<Arc<Descriptor>>> {
-        self.descriptor
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(&self.descriptor)
     }
 
     fn descriptor(&self) -> Result<Arc<Descriptor>, Status> {
@@ -298,7 +296,7 @@ impl Descriptor {
     }
 
     fn lock_close(&self) -> MutexGuard<'_, Option<Operation>> {
-        self.close.lock().unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(&self.close)
     }
 }
 

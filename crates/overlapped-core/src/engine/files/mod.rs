@@ -55,7 +55,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 
 use overlapped_queue::Fifo;
 use slab::Slab;
@@ -139,7 +139,7 @@ impl Files {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(&self.state)
     }
 
     /// Takes an operation that has to wait for something. `file` is who ends it when its time is up.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroU64;
-use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use crate::endpoint::Endpoint;
 use crate::port::PortInner;
@@ -50,12 +50,8 @@ impl Registered {
             Ok(identity) => identity,
             Err(error) => return Err((error, endpoint)),
         };
-        let own = identity.is_none_or(|identity| {
-            ASSOCIATED
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .insert(identity)
-        });
+        let own =
+            identity.is_none_or(|identity| overlapped_queue::lock(&ASSOCIATED).insert(identity));
         if !own {
             let error = io::Error::new(
                 io::ErrorKind::InvalidInput,
@@ -120,9 +116,6 @@ impl Drop for Registered {
 
 fn forget(identity: Option<NonZeroU64>) {
     if let Some(identity) = identity {
-        ASSOCIATED
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&identity);
+        overlapped_queue::lock(&ASSOCIATED).remove(&identity);
     }
 }

@@ -1,7 +1,7 @@
 //! One direction of a socket: its operations, its bits, and the loop that serves them.
 
 use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::{Registered, SocketState};
 use super::{
@@ -137,7 +137,7 @@ impl Side {
     }
 
     pub(super) fn lock(&self) -> MutexGuard<'_, Lane> {
-        self.lane.lock().unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(&self.lane)
     }
 
     /// The system reports. `true`: the caller must queue the side now.

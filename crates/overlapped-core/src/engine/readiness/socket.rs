@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use overlapped_queue::Fifo;
@@ -563,7 +563,7 @@ impl SocketState {
         let Part::Listener(awaited) = &self.part else {
             unreachable!("only a listener accepts");
         };
-        awaited.lock().unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(awaited)
     }
 
     /// For how long the connection of such an accept has been there.

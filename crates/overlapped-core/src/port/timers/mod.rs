@@ -39,7 +39,7 @@ mod horizon;
 
 use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use self::heap::Heap;
@@ -94,7 +94,7 @@ impl Timers {
     }
 
     fn lock(&self) -> MutexGuard<'_, Guarded> {
-        self.guarded.lock().unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(&self.guarded)
     }
 
     /// Adds something; whether the leader waits for too long now. It comes back if there is no

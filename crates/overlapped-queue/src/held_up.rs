@@ -1,0 +1,103 @@
+//! Threads that wait for a lock of the port's own.
+//!
+//! That is no block of a handler: whoever took the thread's place would need the same lock. It is
+//! over when another thread has left a few dozen instructions, but lasts as long as the blocks that count where
+//! that thread was preempted among them. So a thread says so before it waits. One that finds the lock
+//! free says nothing, and pays nothing.
+
+use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+
+use crate::Presence;
+
+thread_local! {
+    static HELD_UP: Arc<AtomicBool> = Arc::default();
+}
+
+/// Locks one of the port's mutexes, also after a panic elsewhere: every critical section leaves what
+/// it guards whole before it can panic. Meanwhile the thread is not [blocked](Presence).
+#[inline]
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    match mutex.try_lock() {
+        Ok(guard) => guard,
+        Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+        Err(TryLockError::WouldBlock) => wait_for(mutex),
+    }
+}
+
+#[cold]
+fn wait_for<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nobody looks at a thread whose locals are being destroyed.
+    let say = |held_up: bool| HELD_UP.try_with(|flag| flag.store(held_up, Release));
+    let _ = say(true);
+    let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    let _ = say(false);
+    guard
+}
+
+/// The calling thread's presence, for which these waits are none.
+pub(crate) fn except_for_locks(presence: Box<dyn Presence>) -> Box<dyn Presence> {
+    match HELD_UP.try_with(Arc::clone) {
+        Ok(held_up) => Box::new(ExceptForLocks { held_up, presence }),
+        Err(_) => presence,
+    }
+}
+
+struct ExceptForLocks {
+    held_up: Arc<AtomicBool>,
+    presence: Box<dyn Presence>,
+}
+
+impl Presence for ExceptForLocks {
+    fn wait(&self) -> Option<u64> {
+        match self.held_up.load(Acquire) {
+            true => None,
+            false => self.presence.wait(),
+        }
+    }
+}
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use std::sync::mpsc;
+
+    use super::*;
+
+    struct Waits;
+
+    impl Presence for Waits {
+        fn wait(&self) -> Option<u64> {
+            Some(7)
+        }
+    }
+
+    /// A hang is the failure.
+    #[test]
+    fn a_wait_for_the_ports_own_lock_is_none() {
+        let mutex = &Mutex::new(());
+        let (send_presence, presences) = mpsc::channel();
+        let (send_go, go) = mpsc::channel::<()>();
+        std::thread::scope(|scope| {
+            let locked = lock(mutex);
+            scope.spawn(move || {
+                send_presence
+                    .send(except_for_locks(Box::new(Waits)))
+                    .unwrap();
+                go.recv().unwrap();
+                drop(lock(mutex));
+                send_presence
+                    .send(except_for_locks(Box::new(Waits)))
+                    .unwrap();
+            });
+            let presence = presences.recv().unwrap();
+            assert_eq!(presence.wait(), Some(7), "it waits for something else");
+            send_go.send(()).unwrap();
+            while presence.wait().is_some() {
+                std::thread::yield_now();
+            }
+            drop(locked);
+            presences.recv().unwrap();
+            assert_eq!(presence.wait(), Some(7), "it has had the lock");
+        });
+    }
+}
