@@ -21,18 +21,21 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     match mutex.try_lock() {
         Ok(guard) => guard,
         Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-        Err(TryLockError::WouldBlock) => wait_for(mutex),
+        Err(TryLockError::WouldBlock) => {
+            held_up(|| mutex.lock().unwrap_or_else(PoisonError::into_inner))
+        }
     }
 }
 
+/// Calls what waits for a lock of the port's. Meanwhile the thread is not [blocked](Presence).
 #[cold]
-fn wait_for<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+pub fn held_up<R>(wait: impl FnOnce() -> R) -> R {
     // Nobody looks at a thread whose locals are being destroyed.
     let say = |held_up: bool| HELD_UP.try_with(|flag| flag.store(held_up, Release));
     let _ = say(true);
-    let guard = mutex.lock().unwrap_or_else(PoisonError::into_inner);
+    let result = wait();
     let _ = say(false);
-    guard
+    result
 }
 
 /// The calling thread's presence, for which these waits are none.

@@ -55,8 +55,8 @@
 //! One that says so with [`Queue::block`] gives its place away at once (CC-8). Of others the system
 //! knows it, and the queue asks through a [`Presence`] that comes with each binding. It asks only
 //! where the answer changes something: at an admission that finds the limit reached while packets
-//! wait, and at the watcher's ticks while packets wait or nobody is in the engine. While nobody is
-//! short of a place, nobody looks.
+//! wait (short handlers share a look), and at the watcher's ticks while packets wait or nobody is in
+//! the engine. While nobody is short of a place, nobody looks.
 //!
 //! A wait that is over in a moment is no reason to wake anybody. So a worker is taken for blocked
 //! when two looks find it in *the same* wait, [`PATIENCE`] apart; the watcher that has made the first
@@ -109,7 +109,7 @@ mod waits;
 pub use driver::{Alert, Binding, Member, Queue};
 pub use engine::{Engine, Signals};
 pub use fifo::Fifo;
-pub use held_up::lock;
+pub use held_up::{held_up, lock};
 pub use policy::{
     ABSENCE, BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
 };

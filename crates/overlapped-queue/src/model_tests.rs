@@ -1655,6 +1655,33 @@ fn an_admission_at_the_limit_looks() {
     assert_eq!((stats.noticed, stats.blocked, stats.handed_over), (1, 1, 1));
 }
 
+/// Looks that would find what the last one found are not made.
+#[test]
+fn admissions_share_a_look_while_handlers_are_short() {
+    for (handler, looks) in [(1, 5), (5, 16), (40, 80)] {
+        let mut rig = noticing(WakePolicy::Economy, 2, 3);
+        for thread in 0..3 {
+            rig.get(thread, None);
+        }
+        rig.finish();
+        rig.rest();
+        let leader = rig.got.last().unwrap().0;
+        rig.now += handler * 1000;
+        rig.get(leader, None);
+        // From outside, so that two are out, which is the limit.
+        for _ in 0..3 {
+            rig.post(None);
+        }
+        rig.rest();
+        assert_eq!((rig.state.stats().active, rig.state.stats().queued), (2, 1));
+        let before = rig.state.stats().looks;
+        for _ in 0..80 {
+            rig.post(Some(leader));
+        }
+        assert_eq!(rig.state.stats().looks - before, looks, "{handler} us");
+    }
+}
+
 /// Otherwise each block of the only active worker would be a time without anybody in the engine.
 #[test]
 fn economy_where_blocks_are_frequent_somebody_takes_over_the_engine() {

@@ -55,6 +55,13 @@ pub(crate) const HARVEST_EVERY: u32 = 64;
 /// The same in handler time, for handlers that take long.
 pub(crate) const HARVEST_AFTER: Duration = Duration::from_micros(200);
 
+/// So many admissions in a row share one look: one that is made again before anything can have
+/// changed finds the same.
+pub(crate) const LOOK_EVERY: u32 = 16;
+
+/// The same in handler time: well below [`PATIENCE`], which lies between the two looks that it takes.
+pub(crate) const LOOK_AFTER: Duration = Duration::from_micros(25);
+
 /// What a queue is created with.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {

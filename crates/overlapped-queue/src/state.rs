@@ -5,8 +5,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::policy::{
-    ABSENCE, ALARMS, BACKLOG, CALM, HARVEST_AFTER, HARVEST_EVERY, OFTEN, PATIENCE, QUIET, TICK_MAX,
-    TICK_MIN, WATCHFUL,
+    ABSENCE, ALARMS, BACKLOG, CALM, HARVEST_AFTER, HARVEST_EVERY, LOOK_AFTER, LOOK_EVERY, OFTEN,
+    PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL,
 };
 use crate::waits::Waits;
 use crate::{Config, Fifo, Presence, Stats, WakePolicy};
@@ -195,17 +195,18 @@ pub(crate) struct State<F: Fifo> {
     hurried: bool,
     /// The last look at an admission.
     looked_at: u64,
+    /// Admissions since then for which a look would have mattered.
+    unlooked: u32,
     /// When a worker was last found blocked.
     noticed_at: Option<u64>,
     /// When a leader last came back that had been away for long.
     absent_at: Option<u64>,
     /// The mean time between two of these, as far as measured.
     between_absences: u64,
-    /// Mean handler time, as far as measured.
+    /// Mean handler time, as far as measured, and that of the last batch alone.
     handler_ns: u64,
+    last_handler_ns: u64,
     taken_since_harvest: u32,
-    /// After how many packets taken in a row the engine is looked into again.
-    harvest_every: u32,
 
     calls: u64,
     pub(crate) waits: Waits,
@@ -254,12 +255,13 @@ impl<F: Fifo> State<F> {
             suspicion: false,
             hurried: false,
             looked_at: 0,
+            unlooked: 0,
             noticed_at: None,
             absent_at: None,
             between_absences: WATCHFUL.as_nanos() as u64,
             handler_ns: 0,
+            last_handler_ns: LOOK_AFTER.as_nanos() as u64,
             taken_since_harvest: 0,
-            harvest_every: HARVEST_EVERY,
             calls: 0,
             waits: Waits::new(),
             arrived: 0,
@@ -775,7 +777,7 @@ impl<F: Fifo> State<F> {
         }
         if self.room() && !self.look_under_way {
             let engine_is_empty =
-                (literal || self.absences_are_frequent()) && self.leader.is_none();
+                self.leader.is_none() && (literal || self.absences_are_frequent());
             let work = (self.packets.len() as u64).saturating_mul(self.handler_ns);
             let backlog = work > BACKLOG.as_nanos() as u64;
             if engine_is_empty || backlog {
@@ -783,8 +785,8 @@ impl<F: Fifo> State<F> {
             }
         }
         let unattended = self.leader.is_none() || !self.packets.is_empty();
-        if unattended
-            && self.watcher.is_none()
+        if self.watcher.is_none()
+            && unattended
             && !self.look_under_way
             && !self.stack.is_empty()
             && (self.room() || self.observed > 0 || self.config.rescue_after.is_some())
@@ -939,7 +941,7 @@ impl<F: Fifo> State<F> {
             }
             if self.active < self.config.concurrency && (found || !moved || stale || unseen) {
                 if unseen {
-                    self.taken_since_harvest = self.harvest_every;
+                    self.taken_since_harvest = HARVEST_EVERY;
                 }
                 self.interval = self.shortest_interval();
                 return true;
@@ -1044,6 +1046,16 @@ impl<F: Fifo> State<F> {
         if self.observed == 0 || !(at_limit || self.blocked > 0) {
             return false;
         }
+        // While packets move fast, each admission would find what the one before found. By the last
+        // handlers alone: one that was preempted says nothing of the next.
+        self.unlooked += 1;
+        if self.unlooked < LOOK_EVERY
+            && takes_less_than(LOOK_AFTER, self.unlooked, self.last_handler_ns)
+        {
+            self.count_who_runs_again();
+            return false;
+        }
+        self.unlooked = 0;
         if !self.config.look_every.is_zero() {
             let clock = now();
             let every = u64::try_from(self.config.look_every.as_nanos()).unwrap_or(u64::MAX);
@@ -1178,13 +1190,13 @@ impl<F: Fifo> State<F> {
             }
             // However long a block was, it says no more of the next handlers than that.
             self.handler_ns = (self.handler_ns * 3 + mean.min(ABSENCE.as_nanos() as u64)) / 4;
-            let by_time = HARVEST_AFTER.as_nanos() as u64 / self.handler_ns.max(1);
-            self.harvest_every = by_time.clamp(1, u64::from(HARVEST_EVERY)) as u32;
+            self.last_handler_ns = mean;
         }
     }
 
     fn harvest_due(&self) -> bool {
-        self.taken_since_harvest >= self.harvest_every
+        let taken = self.taken_since_harvest;
+        taken >= HARVEST_EVERY || !takes_less_than(HARVEST_AFTER, taken, self.handler_ns)
     }
 
     // ---- the end -------------------------------------------------------------------------------
@@ -1271,4 +1283,9 @@ impl<F: Fifo> State<F> {
             .as_mut()
             .expect("the caller holds the binding")
     }
+}
+
+/// Whether so many handlers of so many nanoseconds each are done in less than `time`.
+fn takes_less_than(time: Duration, handlers: u32, each_ns: u64) -> bool {
+    u64::from(handlers).saturating_mul(each_ns) < time.as_nanos() as u64
 }

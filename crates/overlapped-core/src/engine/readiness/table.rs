@@ -1,8 +1,9 @@
 //! From a report's token to its socket.
 
 use std::collections::TryReserveError;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
+use overlapped_queue::held_up;
 use smallvec::SmallVec;
 
 use super::SocketState;
@@ -29,9 +30,16 @@ struct Slot {
 }
 
 impl Table {
+    fn write(&self) -> RwLockWriteGuard<'_, Slots> {
+        match self.slots.try_write() {
+            Ok(slots) => slots,
+            Err(_) => held_up(|| self.slots.write().unwrap_or_else(PoisonError::into_inner)),
+        }
+    }
+
     /// Reserves a token.
     pub(crate) fn reserve(&self) -> Result<u64, TryReserveError> {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.write();
         let index = match slots.free.pop() {
             Some(index) => index,
             None => {
@@ -51,13 +59,13 @@ impl Table {
 
     /// Lets reports reach the socket.
     pub(crate) fn insert(&self, token: u64, socket: &Arc<SocketState>) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.write();
         slots.slots[token as u32 as usize].socket = Arc::downgrade(socket);
     }
 
     /// Gives a token back.
     pub(crate) fn remove(&self, token: u64) {
-        let mut slots = self.slots.write().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self.write();
         let index = token as u32;
         let slot = &mut slots.slots[index as usize];
         slot.generation = slot.generation.wrapping_add(1);
@@ -92,8 +100,9 @@ pub(crate) struct Delivery<'a> {
     into: &'a mut ItemList,
     /// From the first report on, and not while the system still waits for it: sockets come and go then.
     slots: Option<RwLockReadGuard<'a, Slots>>,
-    /// Whoever drops a socket's last reference removes it from the table, which takes the lock.
-    kept: SmallVec<[Arc<SocketState>; 32]>,
+    /// Whoever drops a socket's last reference removes it from the table, which takes the lock. Few:
+    /// nearly every report is of a side that waits for it.
+    kept: SmallVec<[Arc<SocketState>; 4]>,
 }
 
 impl Delivery<'_> {

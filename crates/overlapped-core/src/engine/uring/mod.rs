@@ -66,7 +66,7 @@ mod state;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release};
-use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Mutex, MutexGuard, TryLockError};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
@@ -132,7 +132,7 @@ impl Uring {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        overlapped_queue::lock(&self.state)
     }
 
     fn is_consumer(&self) -> bool {
@@ -231,7 +231,7 @@ impl System for Uring {
                  make the port without an engine of your choice",
             ));
         }
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = overlapped_queue::lock(&self.ring);
         let mut state = self.lock();
         match Ring::new(self.event.as_raw_fd(), &state.buffers) {
             Ok(new) => *ring = Some(new),
@@ -255,7 +255,7 @@ impl System for Uring {
 
     fn end(&self) {
         // A consumer that waits in it was told that the port has ended, and comes out.
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = overlapped_queue::lock(&self.ring);
         if let Some(mut ring) = ring.take() {
             let mut state = self.lock();
             if self.is_consumer() {
@@ -307,7 +307,7 @@ impl System for Uring {
     }
 
     fn wait(&self, timeout: Option<Duration>, report: &mut dyn FnMut(u64, Readiness)) {
-        let mut ring = self.ring.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ring = overlapped_queue::lock(&self.ring);
         let Some(ring) = &mut *ring else {
             // Only without memory for it; the queue above tries again.
             return std::thread::yield_now();
