@@ -15,6 +15,8 @@
 //! the port ends first, its memory is released exactly once.
 
 mod address;
+#[cfg(target_os = "linux")]
+mod ahead;
 mod endpoint;
 mod engine;
 #[cfg(target_os = "linux")]

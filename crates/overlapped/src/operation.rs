@@ -47,7 +47,10 @@ impl<T> Operation<T> {
 
     /// Makes an operation with room to receive `capacity` bytes.
     pub fn with_capacity(capacity: usize, user: T) -> Self {
-        Self::new(Vec::with_capacity(capacity), user)
+        let mut operation = Self::new(Buffer::default(), user);
+        // The long one last, so that the others are close to each other, and to the buffer's beginning.
+        operation.set_buffer(Vec::with_capacity(capacity));
+        operation
     }
 
     /// The value of yours.

@@ -17,6 +17,7 @@ use overlapped_queue::Fifo;
 
 use super::list::{Chain, Element, Link, drop_all};
 use super::{Operation, OperationList};
+use crate::ahead;
 use crate::engine::readiness::{Direction, SocketState};
 
 /// What a port's queue holds.
@@ -99,6 +100,16 @@ impl ItemList {
         }
         self.len += 1;
     }
+
+    /// Asks for the socket whose turn is the next.
+    #[inline]
+    fn fetch_next(&self) {
+        if let Some(node) = self.ready.first() {
+            // Nearly always of a receive side; of a send side other memory is asked for.
+            let socket = node.as_ptr().wrapping_byte_sub(SocketState::RECV_NODE);
+            ahead::fetch(socket.cast::<SocketState>());
+        }
+    }
 }
 
 impl From<OperationList> for ItemList {
@@ -157,6 +168,7 @@ impl Fifo for ItemList {
             })),
             Element::Ready(direction) => {
                 let node: NonNull<ReadyNode> = link.cast();
+                self.fetch_next();
                 // SAFETY: a ready node's link is its first field; the list was its only user.
                 let socket = unsafe { (*(*node.as_ptr()).socket.get()).take() }
                     .expect("a queued node holds its socket");

@@ -97,6 +97,12 @@ impl Chain {
         Some(head)
     }
 
+    /// What [`pop`](Chain::pop) would take.
+    #[cfg(target_os = "linux")]
+    pub(super) fn first(&self) -> Option<NonNull<Link>> {
+        self.ends.map(|(head, _)| head)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.ends.is_none()
     }

@@ -1,5 +1,6 @@
 //! One direction of a socket: its operations, its bits, and the loop that serves them.
 
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicU8, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -113,6 +114,9 @@ impl Turn<'_> {
 }
 
 impl Side {
+    /// How far into a side its node is.
+    pub(super) const NODE: usize = offset_of!(Side, node);
+
     /// `doubt`: short transfers never prove anything here. `ready`: it begins as reported.
     pub(super) fn new(
         direction: Direction,

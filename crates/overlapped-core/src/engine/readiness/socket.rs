@@ -1,6 +1,7 @@
 //! A socket of a port: starting, cancelling, closing, and what it remembers.
 
 use std::io;
+use std::mem::offset_of;
 use std::sync::atomic::{AtomicI32, AtomicU8, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
@@ -73,6 +74,9 @@ enum Part {
 }
 
 impl SocketState {
+    /// How far into a socket the node of its receive side is.
+    pub(crate) const RECV_NODE: usize = offset_of!(SocketState, recv) + Side::NODE;
+
     /// Associates an endpoint with a port; an error gives it back.
     pub(crate) fn associate(
         port: &Arc<PortInner>,

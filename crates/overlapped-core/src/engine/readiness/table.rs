@@ -7,6 +7,7 @@ use overlapped_queue::held_up;
 use smallvec::SmallVec;
 
 use super::SocketState;
+use crate::ahead;
 use crate::engine::Readiness;
 use crate::operation::ItemList;
 
@@ -79,6 +80,7 @@ impl Table {
             table: self,
             into,
             slots: None,
+            next: None,
             kept: SmallVec::new(),
         }
     }
@@ -100,6 +102,8 @@ pub(crate) struct Delivery<'a> {
     into: &'a mut ItemList,
     /// From the first report on, and not while the system still waits for it: sockets come and go then.
     slots: Option<RwLockReadGuard<'a, Slots>>,
+    /// The last report that came: it is brought when the next has come, and its socket's memory is near.
+    next: Option<(u64, Readiness)>,
     /// Whoever drops a socket's last reference removes it from the table, which takes the lock. Few:
     /// nearly every report is of a side that waits for it.
     kept: SmallVec<[Arc<SocketState>; 4]>,
@@ -111,12 +115,30 @@ impl Delivery<'_> {
         let slots = self
             .slots
             .get_or_insert_with(|| table.slots.read().unwrap_or_else(PoisonError::into_inner));
-        if let Some(slot) = slots.slots.get(token as u32 as usize)
+        if let Some(slot) = slots.slots.get(token as u32 as usize) {
+            ahead::fetch(slot.socket.as_ptr());
+        }
+        if let Some((token, readiness)) = self.next.replace((token, readiness)) {
+            self.deliver(token, readiness);
+        }
+    }
+
+    fn deliver(&mut self, token: u64, readiness: Readiness) {
+        if let Some(slots) = &self.slots
+            && let Some(slot) = slots.slots.get(token as u32 as usize)
             && u64::from(slot.generation) == token >> 32
             && let Some(socket) = slot.socket.upgrade()
             && let Some(unneeded) = socket.report(readiness, self.into)
         {
             self.kept.push(unneeded);
+        }
+    }
+}
+
+impl Drop for Delivery<'_> {
+    fn drop(&mut self) {
+        if let Some((token, readiness)) = self.next.take() {
+            self.deliver(token, readiness);
         }
     }
 }
