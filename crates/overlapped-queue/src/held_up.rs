@@ -27,7 +27,8 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     }
 }
 
-/// Calls what waits for a lock of the port's. Meanwhile the thread is not [blocked](Presence).
+/// Calls what waits for a lock of the port's, or may: the kernel has some as well. Meanwhile the thread
+/// is not [blocked](Presence).
 #[cold]
 pub fn held_up<R>(wait: impl FnOnce() -> R) -> R {
     // Nobody looks at a thread whose locals are being destroyed.

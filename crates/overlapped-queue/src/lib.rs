@@ -68,7 +68,7 @@
 //! about, nor who has been handed a packet and sleeps until its wake arrives, nor who waits for one of
 //! the port's own locks (`held_up.rs`).
 //!
-//! Where workers block at all they do so again, so for [`WATCHFUL`] after it has found one the watcher
+//! Where workers block often they do so again, so after a few that were found within [`WATCHFUL`] the watcher
 //! keeps to its shortest sleep. Where a look costs something, those that are known to block are asked
 //! every [`TICK_MAX`] only: usually the first that is heard of them is that they are back.
 //!

@@ -13,7 +13,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use crate::policy::{ABSENCE, ALARMS, BACKLOG, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN};
+use crate::policy::{
+    ABSENCE, ALARMS, BACKLOG, FREQUENT, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN,
+};
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::{Config, Fifo, Presence, WakePolicy};
 
@@ -1496,30 +1498,33 @@ fn noticing(policy: WakePolicy, limit: usize, threads: usize) -> Rig {
 #[test]
 fn cc_8_a_blocked_worker_is_replaced_within_a_tick_and_two_looks() {
     for policy in [WakePolicy::Windows, WakePolicy::Economy] {
-        let mut rig = noticing(policy, 1, 3);
-        for thread in 0..3 {
+        let threads = FREQUENT + 2;
+        let mut rig = noticing(policy, 1, threads);
+        for thread in 0..threads {
             rig.get(thread, None);
         }
         rig.post(None);
         rig.post(None);
         rig.rest();
-        assert_eq!(rig.got, [(2, 0)]);
+        assert_eq!(rig.got, [(threads - 1, 0)]);
         // Computes until the watcher looks as seldom as it will.
         rig.pass(QUIET);
         assert_eq!((rig.got.len(), rig.state.stats().noticed), (1, 0));
-        rig.wait(2);
-        rig.pass(TICK_MAX + PATIENCE);
-        assert_eq!(rig.got.len(), 2, "under {policy:?}");
-        assert_eq!(
-            (rig.state.stats().active, rig.state.stats().blocked),
-            (1, 1)
-        );
+        for blocked in 1..=FREQUENT {
+            rig.post(None);
+            let last = rig.got.last().unwrap().0;
+            rig.wait(last);
+            rig.pass(TICK_MAX + PATIENCE);
+            assert_eq!(rig.got.len(), 1 + blocked, "under {policy:?}");
+            let stats = rig.state.stats();
+            assert_eq!((stats.active, stats.blocked), (1, blocked));
+        }
         // From now on it looks often.
-        let next = rig.got[1].0;
+        let last = rig.got.last().unwrap().0;
         rig.post(None);
-        rig.wait(next);
+        rig.wait(last);
         rig.pass(TICK_MIN + PATIENCE);
-        assert_eq!(rig.got.len(), 3, "under {policy:?}");
+        assert_eq!(rig.got.len(), 2 + FREQUENT, "under {policy:?}");
     }
 }
 

@@ -37,8 +37,12 @@ pub const QUIET: Duration = Duration::from_millis(5);
 /// processors takes. A shorter wait is over before another thread could have taken its place.
 pub const PATIENCE: Duration = Duration::from_micros(50);
 
-/// For so long after somebody was found blocked the watcher keeps to its shortest sleep.
+/// Blocks are frequent, so that the watcher keeps to its shortest sleep, if [`FREQUENT`] were found within
+/// this time.
 pub const WATCHFUL: Duration = Duration::from_secs(1);
+
+/// See [`WATCHFUL`]: one now and then, in the system's code for one, says nothing of the next.
+pub(crate) const FREQUENT: usize = 4;
 
 /// A handler that takes longer than this, whether it blocks or computes, is an absence: whoever left
 /// the engine for it should have been replaced there.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::policy::{
-    ABSENCE, ALARMS, BACKLOG, CALM, HARVEST_AFTER, HARVEST_EVERY, LOOK_AFTER, LOOK_EVERY, OFTEN,
-    PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL,
+    ABSENCE, ALARMS, BACKLOG, CALM, FREQUENT, HARVEST_AFTER, HARVEST_EVERY, LOOK_AFTER, LOOK_EVERY,
+    OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL,
 };
 use crate::waits::Waits;
 use crate::{Config, Fifo, Presence, Stats, WakePolicy};
@@ -197,8 +197,8 @@ pub(crate) struct State<F: Fifo> {
     looked_at: u64,
     /// Admissions since then for which a look would have mattered.
     unlooked: u32,
-    /// When a worker was last found blocked.
-    noticed_at: Option<u64>,
+    /// When workers were last found blocked, the earliest first.
+    noticed_at: [Option<u64>; FREQUENT],
     /// When a leader last came back that had been away for long.
     absent_at: Option<u64>,
     /// The mean time between two of these, as far as measured.
@@ -256,7 +256,7 @@ impl<F: Fifo> State<F> {
             hurried: false,
             looked_at: 0,
             unlooked: 0,
-            noticed_at: None,
+            noticed_at: [None; FREQUENT],
             absent_at: None,
             between_absences: WATCHFUL.as_nanos() as u64,
             handler_ns: 0,
@@ -957,7 +957,7 @@ impl<F: Fifo> State<F> {
 
     /// Where workers block, one that does is to be noticed soon.
     fn is_watchful(&self) -> bool {
-        self.noticed_at
+        self.noticed_at[0]
             .is_some_and(|at| self.clock.saturating_sub(at) < WATCHFUL.as_nanos() as u64)
     }
 
@@ -1106,7 +1106,8 @@ impl<F: Fifo> State<F> {
                     if clock.saturating_sub(since) >= patience {
                         self.stand(id, Standing::Blocked);
                         self.noticed += 1;
-                        self.noticed_at = Some(clock);
+                        self.noticed_at.rotate_left(1);
+                        self.noticed_at[FREQUENT - 1] = Some(clock);
                         found = true;
                     } else {
                         worker.suspected = Some((wait, since));

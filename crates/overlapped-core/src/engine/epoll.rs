@@ -19,6 +19,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::Duration;
 
+use overlapped_queue::held_up;
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
 use rustix::time::Timespec;
@@ -131,17 +132,14 @@ impl System for Epoll {
         if nature != Nature::Watched && !direct::is_non_blocking(endpoint) {
             rustix::io::ioctl_fionbio(fd, true)?;
         }
-        let added = epoll::add(
-            &self.epoll,
-            fd,
-            epoll::EventData::new_u64(token),
-            epoll::EventFlags::IN
-                | epoll::EventFlags::OUT
-                | epoll::EventFlags::PRI
-                | epoll::EventFlags::RDHUP
-                | epoll::EventFlags::ET,
-        );
-        match added {
+        let data = epoll::EventData::new_u64(token);
+        let flags = epoll::EventFlags::IN
+            | epoll::EventFlags::OUT
+            | epoll::EventFlags::PRI
+            | epoll::EventFlags::RDHUP
+            | epoll::EventFlags::ET;
+        // The kernel has a lock for this too, which the leader holds while it is given its reports.
+        match held_up(|| epoll::add(&self.epoll, fd, data, flags)) {
             Err(Errno::PERM) => Err(descriptor::always_ready()),
             result => Ok(result?),
         }
@@ -149,7 +147,7 @@ impl System for Epoll {
 
     fn deregister(&self, endpoint: &Endpoint) {
         // Without this, a duplicate that somebody else holds would keep on reporting.
-        let _ = epoll::delete(&self.epoll, fd(endpoint));
+        let _ = held_up(|| epoll::delete(&self.epoll, fd(endpoint)));
     }
 
     fn wait(&self, timeout: Option<Duration>, report: &mut dyn FnMut(u64, Readiness)) {
