@@ -37,8 +37,7 @@ pub const QUIET: Duration = Duration::from_millis(5);
 /// processors takes. A shorter wait is over before another thread could have taken its place.
 pub const PATIENCE: Duration = Duration::from_micros(50);
 
-/// Blocks are frequent, so that the watcher keeps to its shortest sleep, if [`FREQUENT`] were found within
-/// this time.
+/// Blocks are frequent, so that the watcher keeps to its shortest sleep, if four were found within this time.
 pub const WATCHFUL: Duration = Duration::from_secs(1);
 
 /// See [`WATCHFUL`]: one now and then, in the system's code for one, says nothing of the next.
