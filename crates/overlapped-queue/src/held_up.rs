@@ -5,13 +5,15 @@
 //! that thread was preempted among them. So a thread says so before it waits. One that finds the lock
 //! free says nothing, and pays nothing.
 
+use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::Presence;
 
 thread_local! {
-    static HELD_UP: Arc<AtomicBool> = Arc::default();
+    /// Of a thread that was bound: for others nobody asks, and nothing is allocated.
+    static HELD_UP: OnceCell<Arc<AtomicBool>> = const { OnceCell::new() };
 }
 
 /// Locks one of the port's mutexes, also after a panic elsewhere: every critical section leaves what
@@ -32,7 +34,13 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 #[cold]
 pub fn held_up<R>(wait: impl FnOnce() -> R) -> R {
     // Nobody looks at a thread whose locals are being destroyed.
-    let say = |held_up: bool| HELD_UP.try_with(|flag| flag.store(held_up, Release));
+    let say = |held_up: bool| {
+        HELD_UP.try_with(|flag| {
+            if let Some(flag) = flag.get() {
+                flag.store(held_up, Release);
+            }
+        })
+    };
     let _ = say(true);
     let result = wait();
     let _ = say(false);
@@ -41,7 +49,7 @@ pub fn held_up<R>(wait: impl FnOnce() -> R) -> R {
 
 /// The calling thread's presence, for which these waits are none.
 pub(crate) fn except_for_locks(presence: Box<dyn Presence>) -> Box<dyn Presence> {
-    match HELD_UP.try_with(Arc::clone) {
+    match HELD_UP.try_with(|flag| flag.get_or_init(Arc::default).clone()) {
         Ok(held_up) => Box::new(ExceptForLocks { held_up, presence }),
         Err(_) => presence,
     }

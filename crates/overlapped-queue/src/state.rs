@@ -1049,7 +1049,8 @@ impl<F: Fifo> State<F> {
         // While packets move fast, each admission would find what the one before found. By the last
         // handlers alone: one that was preempted says nothing of the next.
         self.unlooked += 1;
-        if self.unlooked < LOOK_EVERY
+        if self.config.look_every.is_zero()
+            && self.unlooked < LOOK_EVERY
             && takes_less_than(LOOK_AFTER, self.unlooked, self.last_handler_ns)
         {
             self.count_who_runs_again();

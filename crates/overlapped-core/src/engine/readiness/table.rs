@@ -1,7 +1,7 @@
 //! From a report's token to its socket.
 
 use std::collections::TryReserveError;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError, Weak};
 
 use overlapped_queue::held_up;
 use smallvec::SmallVec;
@@ -34,7 +34,10 @@ impl Table {
     fn write(&self) -> RwLockWriteGuard<'_, Slots> {
         match self.slots.try_write() {
             Ok(slots) => slots,
-            Err(_) => held_up(|| self.slots.write().unwrap_or_else(PoisonError::into_inner)),
+            Err(TryLockError::Poisoned(slots)) => slots.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                held_up(|| self.slots.write().unwrap_or_else(PoisonError::into_inner))
+            }
         }
     }
 
