@@ -22,8 +22,8 @@
 //!
 //! What is not a block: being preempted, yielding, and computing for however long. What is one: any
 //! other wait, page faults and being stopped included. Waits inside the port are none, because the
-//! queue does not ask about who is inside; a worker that starts an operation and waits for a
-//! socket's lock is outside, and blocked if that takes long, as it is with any other lock.
+//! queue does not ask about who is inside, and a worker outside that waits for a lock of the port's, or
+//! of a socket, says so before.
 //!
 //! A thread opens its own when it is bound to a port and whoever looks only reads it. It is closed
 //! when the thread ends or turns to another port. In a forked child there is nothing to look at.
