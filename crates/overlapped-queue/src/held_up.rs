@@ -6,7 +6,7 @@
 //! free says nothing, and pays nothing.
 
 use std::cell::OnceCell;
-use std::sync::atomic::{AtomicBool, Ordering::Acquire, Ordering::Release};
+use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use crate::Presence;
@@ -33,18 +33,23 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// is not [blocked](Presence).
 #[cold]
 pub fn held_up<R>(wait: impl FnOnce() -> R) -> R {
-    // Nobody looks at a thread whose locals are being destroyed.
-    let say = |held_up: bool| {
-        HELD_UP.try_with(|flag| {
-            if let Some(flag) = flag.get() {
-                flag.store(held_up, Release);
+    struct Back(Option<(Arc<AtomicBool>, bool)>);
+
+    impl Drop for Back {
+        fn drop(&mut self) {
+            if let Some((flag, before)) = &self.0 {
+                flag.store(*before, Release);
             }
-        })
-    };
-    let _ = say(true);
-    let result = wait();
-    let _ = say(false);
-    result
+        }
+    }
+
+    // Nobody looks at a thread whose locals are being destroyed.
+    let flag = HELD_UP.try_with(|flag| flag.get().cloned()).ok().flatten();
+    let _back = Back(flag.map(|flag| {
+        let before = flag.swap(true, AcqRel);
+        (flag, before)
+    }));
+    wait()
 }
 
 /// The calling thread's presence, for which these waits are none.

@@ -1684,6 +1684,11 @@ fn admissions_share_a_look_while_handlers_are_short() {
             rig.post(Some(leader));
         }
         assert_eq!(rig.state.stats().looks - before, looks, "{handler} us");
+        // Each packet from outside has one: nobody knows what happened since the last.
+        for _ in 0..10 {
+            rig.post(None);
+        }
+        assert_eq!(rig.state.stats().looks - before, looks + 10);
     }
 }
 

@@ -195,7 +195,7 @@ pub(crate) struct State<F: Fifo> {
     hurried: bool,
     /// The last look at an admission.
     looked_at: u64,
-    /// Admissions since then for which a look would have mattered.
+    /// Admissions in a row that made no look, although it would have mattered.
     unlooked: u32,
     /// When workers were last found blocked, the earliest first.
     noticed_at: [Option<u64>; FREQUENT],
@@ -481,7 +481,7 @@ impl<F: Fifo> State<F> {
             self.go_out(me);
             return Next::Closed;
         }
-        let found = self.look_if_it_matters(&now);
+        let found = self.look_if_it_matters(false, &now);
         if self.active < self.config.concurrency {
             let nobody_leads = self.leader.is_none();
             if !(nobody_leads && self.harvest_due())
@@ -722,7 +722,7 @@ impl<F: Fifo> State<F> {
     #[inline]
     fn admit(&mut self, urgent: bool, now: impl Fn() -> u64, wakes: &mut Wakes) {
         if !self.closed && !self.stack.is_empty() {
-            let found = self.look_if_it_matters(now);
+            let found = self.look_if_it_matters(urgent, now);
             self.settle_waiters(urgent || found, wakes);
         } else if self.vigil == Vigil::Armed {
             self.tell_keeper(wakes);
@@ -1041,15 +1041,17 @@ impl<F: Fifo> State<F> {
     /// Looks at an admission, if it can depend on that: packets wait at the limit, or somebody who
     /// was found blocked may run again. `true` if there is a place more.
     #[inline]
-    fn look_if_it_matters(&mut self, now: impl Fn() -> u64) -> bool {
+    fn look_if_it_matters(&mut self, urgent: bool, now: impl Fn() -> u64) -> bool {
         let at_limit = self.active >= self.config.concurrency && !self.packets.is_empty();
         if self.observed == 0 || !(at_limit || self.blocked > 0) {
             return false;
         }
-        // While packets move fast, each admission would find what the one before found. By the last
-        // handlers alone: one that was preempted says nothing of the next.
+        // While a worker moves packets fast, each admission would find what the one before found. Of a
+        // packet from outside nobody knows how long ago that was. By the last handlers alone: one that was
+        // preempted says nothing of the next.
         self.unlooked += 1;
-        if self.config.look_every.is_zero()
+        if !urgent
+            && self.config.look_every.is_zero()
             && self.unlooked < LOOK_EVERY
             && takes_less_than(LOOK_AFTER, self.unlooked, self.last_handler_ns)
         {

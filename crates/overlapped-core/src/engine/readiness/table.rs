@@ -107,9 +107,8 @@ pub(crate) struct Delivery<'a> {
     slots: Option<RwLockReadGuard<'a, Slots>>,
     /// The last report that came: it is brought when the next has come, and its socket's memory is near.
     next: Option<(u64, Readiness)>,
-    /// Whoever drops a socket's last reference removes it from the table, which takes the lock. Few:
-    /// nearly every report is of a side that waits for it.
-    kept: SmallVec<[Arc<SocketState>; 4]>,
+    /// Whoever drops a socket's last reference removes it from the table, which takes the lock.
+    kept: SmallVec<[Arc<SocketState>; 32]>,
 }
 
 impl Delivery<'_> {
