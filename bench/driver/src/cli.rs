@@ -35,6 +35,8 @@ usage: compare --preset NAME [options]
   --churn             a connection per message
   --awake             the load generator never sleeps, so no server pays for waking it
   --urgent            the load generator of an open loop goes before the servers on the processor
+  --on-time MS        a run whose load generator was itself later than this (p99) is made again, up
+                      to ten times: somebody else had the machine
   --rounds R          [15]
   --seconds T         measured time of a run [1]
   --warmup T          time under load before it [0.3]
@@ -50,6 +52,8 @@ pub struct Options {
     pub points: Vec<Point>,
     pub awake: bool,
     pub urgent: bool,
+    /// Microseconds.
+    pub on_time: Option<f64>,
     pub rounds: usize,
     pub seconds: f64,
     pub warmup: f64,
@@ -69,6 +73,7 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
     let (mut connections, mut sizes, mut depths) = (None, None, None);
     let (mut rate, mut jobs, mut shares) = (None, None, None);
     let (mut churn, mut awake, mut urgent) = (false, false, false);
+    let mut on_time: Option<f64> = None;
     let (mut rounds, mut seed, mut out) = (15, None, None);
     let (mut seconds, mut warmup, mut limit) = (1.0, 0.3, 30.0);
     while let Some(argument) = parser.next()? {
@@ -100,6 +105,7 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
             Long("churn") => churn = true,
             Long("awake") => awake = true,
             Long("urgent") => urgent = true,
+            Long("on-time") => on_time = Some(parser.value()?.parse()?),
             Long("rounds") => rounds = parser.value()?.parse()?,
             Long("seconds") => seconds = parser.value()?.parse()?,
             Long("warmup") => warmup = parser.value()?.parse()?,
@@ -150,6 +156,12 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
     }
     if urgent && (awake || !opens) {
         return Err("--urgent is for an open loop that sleeps, so not with --awake".into());
+    }
+    if on_time.is_some() && !opens {
+        return Err("--on-time belongs to an open loop, which has a schedule".into());
+    }
+    if on_time.is_some_and(|most| most.is_nan() || most <= 0.0) {
+        return Err("--on-time must be more than 0 ms".into());
     }
     if rate == Some(0) {
         return Err("--rate must be at least 1".into());
@@ -208,6 +220,7 @@ pub fn parse(directory: &Path) -> Result<Option<Options>, lexopt::Error> {
         points,
         awake,
         urgent,
+        on_time: on_time.map(|most| most * 1e3),
         rounds,
         seconds,
         warmup,

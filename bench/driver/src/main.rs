@@ -95,16 +95,17 @@ fn compare(options: &Options, directory: &Path) -> Result<Vec<Row>> {
             Prng::new(key).shuffle(&mut order);
             for (turn, &number) in order.iter().enumerate() {
                 let variant = &options.variants[number];
-                let measured =
-                    run::run(options, directory, variant, point, load_seed).map_err(|error| {
-                        format!("round {}, {}, {point}: {error}", round + 1, variant.name)
-                    })?;
+                let (measured, thrown_away) =
+                    run::run_on_time(options, directory, variant, point, load_seed).map_err(
+                        |error| format!("round {}, {}, {point}: {error}", round + 1, variant.name),
+                    )?;
                 let row = Row {
                     seed: options.seed,
                     round,
                     turn,
                     variant: variant.name.clone(),
                     command: variant.command.join(" "),
+                    thrown_away,
                     measured,
                 };
                 // Flushed at once: what has been measured is kept even if a later run fails.

@@ -188,6 +188,20 @@ fn notes(text: &mut String, options: &Options, rows: &[Row]) -> std::fmt::Result
          {most:.2}).",
         median(&others)
     )?;
+    if let Some(most) = options.on_time {
+        let thrown_away: u32 = rows.iter().map(|row| row.thrown_away).sum();
+        let late = rows
+            .iter()
+            .filter(|row| row.measured.open().late_p99_us > most)
+            .count();
+        writeln!(
+            text,
+            "{thrown_away} runs were thrown away and made again, because the load was late by more \
+             than {} ms (p99); of the {} that count, {late} still are.",
+            most / 1e3,
+            rows.len()
+        )?;
+    }
     if *rounds < FEWEST_ROUNDS {
         writeln!(
             text,
