@@ -124,7 +124,7 @@ struct World<'a> {
     stretch: u64,
     /// It began with a block, of one of as many as may run.
     began_with_a_block: bool,
-    /// A look costs nothing, so each admission looks.
+    /// A look costs nothing, so admissions look as soon as it can matter.
     always_looks: bool,
     longest_release: Duration,
     longest_wait: Duration,
