@@ -6,7 +6,7 @@ use crate::held_up::except_for_locks;
 use crate::parker::Parker;
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::sync::{Arc, Mutex, MutexGuard, lock};
-use crate::{Config, Ended, Engine, Fifo, Presence, Signals, Stats, TICK_MIN};
+use crate::{Config, Ended, Engine, Fifo, Presence, Signals, Stats};
 
 /// The queue of one completion port. Cloning gives another handle to the same queue.
 pub struct Queue<F: Fifo> {
@@ -445,7 +445,7 @@ impl<F: Fifo> Unlocker<'_, F> {
         // and leave nobody who watches.
         for wake in &wakes {
             match wake {
-                Wake::SetAlarm => signals.set_alarm(Some(TICK_MIN)),
+                Wake::SetAlarm(after) => signals.set_alarm(Some(*after)),
                 Wake::StopAlarm => signals.set_alarm(None),
                 _ => {}
             }
@@ -468,7 +468,7 @@ impl<F: Fifo> Unlocker<'_, F> {
                 (Wake::Standby, _) => signals.set_alarm(Some(Duration::ZERO)),
                 (Wake::Keeper, _) => keeper.iter().for_each(|keeper| keeper()),
                 (Wake::Follower(_), Some(parker)) => parker.unpark(),
-                (Wake::Follower(_) | Wake::SetAlarm | Wake::StopAlarm, _) => {}
+                (Wake::Follower(_) | Wake::SetAlarm(_) | Wake::StopAlarm, _) => {}
             }
         }
     }

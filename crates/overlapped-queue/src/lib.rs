@@ -78,7 +78,8 @@
 //! leader that left the engine for it. It is counted when that worker comes back, where the clock is read
 //! anyway. Where there is one every [`OFTEN`] or more, economy too has somebody take over the engine
 //! from a leader that leaves it: otherwise each of them would be a time without anybody there, until
-//! the watcher has seen it.
+//! the watcher has seen it. If the engine has an alarm, the watcher stands by instead, and it is set to so
+//! short a time that handlers which return at once wake nobody, and those that do not are hardly missed.
 //!
 //! For a worker without a presence there is the *rescue release*: one that has been away for
 //! longer than [`Config::rescue_after`], while others wait at the limit, is presumed blocked and not

@@ -14,7 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::policy::{
-    ABSENCE, ALARMS, BACKLOG, FREQUENT, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN,
+    ABSENCE, ALARMS, BACKLOG, FREQUENT, OFTEN, PATIENCE, QUIET, TAKE_OVER, TICK_MAX, TICK_MIN,
 };
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
 use crate::{Config, Fifo, Presence, WakePolicy};
@@ -246,7 +246,7 @@ impl Rig {
     fn leave(&mut self, wakes: Wakes) {
         for wake in wakes {
             match wake {
-                Wake::SetAlarm => self.alarm = self.until(Some(TICK_MIN)),
+                Wake::SetAlarm(after) => self.alarm = self.until(Some(after)),
                 Wake::StopAlarm => self.alarm = None,
                 wake => self.pending.push(wake),
             }
@@ -337,7 +337,7 @@ impl Rig {
                 }
             }
             Wake::Keeper => self.told += 1,
-            Wake::SetAlarm | Wake::StopAlarm => unreachable!("done under the lock"),
+            Wake::SetAlarm(_) | Wake::StopAlarm => unreachable!("done under the lock"),
             Wake::Follower(id) => {
                 // It would not hear of it by the alarm.
                 if let Some(thread) = self.thread_of(id)
@@ -1718,6 +1718,80 @@ fn economy_where_blocks_are_frequent_somebody_takes_over_the_engine() {
     let worker = rig.got.last().unwrap().0;
     assert!(matches!(rig.threads[worker], Doing::Out));
     assert!(rig.leader().is_some());
+}
+
+/// Leaders have blocked often, and somebody stands by while one is in the engine.
+fn absent_and_alarmed() -> Rig {
+    let mut rig = noticing(WakePolicy::Economy, 2, 4);
+    rig.has_alarm = true;
+    for thread in 0..4 {
+        rig.get(thread, None);
+    }
+    for _ in 0..60 {
+        rig.finish();
+        rig.rest();
+        let worker = rig.got.last().unwrap().0;
+        rig.wait(worker);
+        rig.pass(TICK_MAX + PATIENCE);
+        rig.return_from_wait(worker);
+        rig.get(worker, None);
+    }
+    // The next that leaves the engine is watched, and whoever watches stands by at its next tick.
+    rig.finish();
+    rig.rest();
+    come_back(&mut rig);
+    rig.pass(TICK_MIN);
+    assert!(rig.leader().is_some() && rig.standby().is_some());
+    rig
+}
+
+/// With an alarm it need not be woken for each handler, but for those that stay away.
+#[test]
+fn economy_where_blocks_are_frequent_the_alarm_tells_who_stays_away() {
+    let mut rig = absent_and_alarmed();
+    let before = rig.state.stats();
+    for _ in 0..u64::from(ALARMS) * 3 {
+        rig.finish();
+        rig.rest();
+        assert_eq!(rig.leader(), None);
+        rig.pass(TAKE_OVER / 2);
+        come_back(&mut rig);
+        assert_eq!(rig.alarm, None);
+    }
+    let stats = rig.state.stats();
+    assert_eq!(stats.wakes, before.wakes);
+    assert_eq!(stats.alarms - before.alarms, u64::from(ALARMS) * 3);
+    // Now it blocks.
+    rig.finish();
+    rig.rest();
+    let blocked = rig.got.last().unwrap().0;
+    rig.wait(blocked);
+    rig.pass(TAKE_OVER);
+    assert!(rig.leader().is_some_and(|leader| leader != blocked));
+    rig.finish();
+    rig.rest();
+    assert_ne!(rig.got.last().unwrap().0, blocked);
+    // And so may the next.
+    let second = rig.got.last().unwrap().0;
+    rig.wait(second);
+    rig.pass(TICK_MIN + PATIENCE * 2);
+    assert!(rig.leader().is_some());
+}
+
+/// CC-6: the alarm gives nobody a place that others have.
+#[test]
+fn cc_6_the_alarm_takes_over_for_nobody_at_the_limit() {
+    let mut rig = absent_and_alarmed();
+    rig.finish();
+    rig.finish();
+    rig.rest();
+    rig.pass(TAKE_OVER);
+    rig.finish();
+    rig.rest();
+    let stats = rig.state.stats();
+    assert_eq!((stats.active, rig.leader()), (2, None));
+    rig.pass(TICK_MIN);
+    assert_eq!(rig.state.stats().active, 2);
 }
 
 /// The same where handlers compute, of which nothing need be known.

@@ -23,11 +23,15 @@ pub const TICK_MIN: Duration = Duration::from_micros(200);
 /// The watcher's longest sleep while packets move.
 pub const TICK_MAX: Duration = Duration::from_micros(1600);
 
+/// Where absences are frequent, how long a leader may stay away before whoever stands by takes over the
+/// engine: longer than several short handlers, and short beside an absence.
+pub(crate) const TAKE_OVER: Duration = Duration::from_micros(50);
+
 /// If for [`QUIET`] no more packets than this were taken between any two ticks, the watcher stands by
 /// where it can.
 pub(crate) const CALM: u64 = 3;
 
-/// After so many alarms in a row the standby watches again, to see whether packets still are few.
+/// After so many alarms in a row, while absences are not frequent, the standby watches again, to see whether packets still are few.
 pub(crate) const ALARMS: u32 = if cfg!(loom) { 2 } else { 64 };
 
 /// After this long without a packet, or with few of them, the watcher sleeps without a time-out.
@@ -47,8 +51,8 @@ pub(crate) const FREQUENT: usize = 4;
 /// the engine for it should have been replaced there.
 pub const ABSENCE: Duration = Duration::from_micros(400);
 
-/// Where absences are more frequent than this, on average, somebody always takes over the engine
-/// from a leader that leaves it.
+/// Where absences are more frequent than this, on average, somebody takes over the engine from a leader that
+/// leaves it: at once, or, if there is an alarm to tell, when it stays away.
 pub const OFTEN: Duration = Duration::from_millis(20);
 
 /// After this many packets taken in a row from a queue that never ran empty, somebody looks into

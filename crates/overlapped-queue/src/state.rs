@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use crate::policy::{
     ABSENCE, ALARMS, BACKLOG, CALM, FREQUENT, HARVEST_AFTER, HARVEST_EVERY, LOOK_AFTER, LOOK_EVERY,
-    OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL,
+    OFTEN, PATIENCE, QUIET, TAKE_OVER, TICK_MAX, TICK_MIN, WATCHFUL,
 };
 use crate::waits::Waits;
 use crate::{Config, Fifo, Presence, Stats, WakePolicy};
@@ -42,8 +42,8 @@ pub(crate) enum Wake {
     Standby,
     /// Whoever wants to know that the queue is deserted.
     Keeper,
-    /// Nobody yet: the alarm is to go off after [`TICK_MIN`], and not when it would have before.
-    SetAlarm,
+    /// Nobody yet: the alarm is to go off after this long, and not when it would have before.
+    SetAlarm(Duration),
     /// Nobody: it is not to go off.
     StopAlarm,
 }
@@ -533,7 +533,10 @@ impl<F: Fifo> State<F> {
         self.rearm_vigil();
         self.enter_stack(me);
         let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
-        if (self.watcher.is_none() || leader_watches) && self.work_may_wait() {
+        // Where leaders stay away, somebody is to stand by before the next one leaves.
+        if (self.watcher.is_none() || leader_watches)
+            && (self.work_may_wait() || (self.policy_watches() && self.absences_are_frequent()))
+        {
             self.watch(me);
         }
         self.mind_the_alarm(wakes);
@@ -618,7 +621,7 @@ impl<F: Fifo> State<F> {
         let stood_by = self.standby.take_if(|standby| *standby == me).is_some();
         let went_off = stood_by && std::mem::take(&mut self.alarm_is_set);
         let watches = self.watcher == Some(me);
-        let is_calm = watches && self.is_calm();
+        let may_stand_by = watches && self.may_stand_by();
         let mut stands_by = false;
         let gets_up = match self.worker(me).order {
             // Only armed: the next look is one interval from now.
@@ -629,14 +632,14 @@ impl<F: Fifo> State<F> {
             }
             Order::None if watches && went_off => {
                 self.watch(me);
-                self.look(|| now)
+                self.look(|| now) || self.takes_over()
             }
             // For no reason, or by an alarm that was stopped when it had gone off.
             Order::None if watches && stood_by => {
                 stands_by = true;
                 false
             }
-            Order::None if is_calm && has_alarm() => {
+            Order::None if may_stand_by && has_alarm() => {
                 self.alarms_in_a_row = 0;
                 stands_by = true;
                 false
@@ -776,8 +779,10 @@ impl<F: Fifo> State<F> {
             }
         }
         if self.room() && !self.look_under_way {
+            // Whoever stands by sees itself that the leader stays away, and only then.
+            let stands_by = self.standby.is_some() && self.standby == self.watcher;
             let engine_is_empty =
-                self.leader.is_none() && (literal || self.absences_are_frequent());
+                self.leader.is_none() && (literal || (!stands_by && self.absences_are_frequent()));
             let work = (self.packets.len() as u64).saturating_mul(self.handler_ns);
             let backlog = work > BACKLOG.as_nanos() as u64;
             if engine_is_empty || backlog {
@@ -977,23 +982,29 @@ impl<F: Fifo> State<F> {
 
     // ---- the standby ---------------------------------------------------------------------------
 
-    /// Whether the watcher need not tick: for [`QUIET`] so few packets have come that
-    /// setting an alarm for each is cheaper.
-    fn is_calm(&self) -> bool {
+    /// Whether the watcher need not tick: for [`QUIET`] so few packets have come that setting an alarm for
+    /// each is cheaper, or leaders are absent so often that it is cheaper than waking somebody for each.
+    fn may_stand_by(&self) -> bool {
         // A loom model has no room for so many ticks.
         let for_long = cfg!(loom)
             || (self.interval >= TICK_MAX
                 && self.clock.saturating_sub(self.busy_at) >= QUIET.as_nanos() as u64);
-        for_long
+        let few = for_long && self.taken - self.taken_at_tick <= CALM;
+        (few || self.absences_are_frequent())
             && self.standby.is_none()
             && !self.hurried
             && self.is_attended()
-            && self.taken - self.taken_at_tick <= CALM
     }
 
     /// Somebody is in the engine, or on the way there, and no packet waits.
     fn is_attended(&self) -> bool {
         (self.leader.is_some() || self.look_under_way) && self.packets.is_empty()
+    }
+
+    /// Whether the alarm has found out that the leader stays away, where leaders do.
+    fn takes_over(&self) -> bool {
+        let nobody_leads = self.leader.is_none() && !self.look_under_way;
+        nobody_leads && self.active < self.config.concurrency && self.absences_are_frequent()
     }
 
     fn stand_by(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
@@ -1022,14 +1033,18 @@ impl<F: Fifo> State<F> {
         if self.watcher != Some(standby) || self.is_attended() != self.alarm_is_set {
             return;
         }
+        let frequent = self.absences_are_frequent();
         if self.alarm_is_set {
             self.alarm_is_set = false;
             wakes.push(Wake::StopAlarm);
-        } else if self.alarms_in_a_row < ALARMS {
+        } else if frequent || self.alarms_in_a_row < ALARMS {
             self.alarms_in_a_row += 1;
             self.alarms += 1;
             self.alarm_is_set = true;
-            wakes.push(Wake::SetAlarm);
+            wakes.push(Wake::SetAlarm(match frequent {
+                true => TAKE_OVER,
+                false => TICK_MIN,
+            }));
         } else {
             // Once: it has the order until it is awake.
             self.order_to_watch(standby, wakes);
