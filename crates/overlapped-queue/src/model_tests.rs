@@ -1778,20 +1778,52 @@ fn economy_where_blocks_are_frequent_the_alarm_tells_who_stays_away() {
     assert!(rig.leader().is_some());
 }
 
-/// CC-6: the alarm gives nobody a place that others have.
+/// CC-6: at the limit nobody can take over, so the alarm is as late as ever, and lets nobody in.
 #[test]
-fn cc_6_the_alarm_takes_over_for_nobody_at_the_limit() {
+fn cc_6_at_the_limit_the_alarm_brings_nobody() {
     let mut rig = absent_and_alarmed();
-    rig.finish();
     rig.finish();
     rig.rest();
     rig.pass(TAKE_OVER);
+    // One stays away. Another one comes and goes, until somebody stands by again.
     rig.finish();
     rig.rest();
-    let stats = rig.state.stats();
-    assert_eq!((stats.active, rig.leader()), (2, None));
+    come_back(&mut rig);
     rig.pass(TICK_MIN);
+    assert!(rig.leader().is_some() && rig.standby().is_some());
+    rig.finish();
+    rig.rest();
     assert_eq!(rig.state.stats().active, 2);
+    assert_eq!(rig.alarm, rig.until(Some(TICK_MIN)));
+    rig.finish();
+    rig.pass(TICK_MIN);
+    assert_eq!(rig.standby(), None, "it has not gone off");
+    assert_eq!((rig.leader(), rig.finished.len()), (None, 1));
+    assert_eq!(rig.state.stats().active, 2);
+}
+
+/// What is to wake it must not be put off, although absences have become frequent meanwhile.
+#[test]
+fn the_alarm_of_one_that_was_told_to_watch_is_left_alone() {
+    let mut rig = calm(2, 4);
+    for _ in 0..ALARMS {
+        rig.finish();
+        rig.rest();
+        come_back(&mut rig);
+    }
+    let leave = |rig: &mut Rig| {
+        rig.finish();
+        let leader = rig.leader().unwrap();
+        rig.wake(leader);
+    };
+    leave(&mut rig);
+    assert_eq!(rig.pending, [Wake::Standby], "it is told to watch");
+    come_back(&mut rig);
+    rig.state.make_absences_frequent();
+    leave(&mut rig);
+    assert_eq!((rig.alarm, rig.pending.len()), (None, 1));
+    rig.rest();
+    assert_eq!(rig.standby(), None);
 }
 
 /// The same where handlers compute, of which nothing need be known.

@@ -533,9 +533,9 @@ impl<F: Fifo> State<F> {
         self.rearm_vigil();
         self.enter_stack(me);
         let leader_watches = self.watcher.is_some() && self.watcher == self.leader;
-        // Where leaders stay away, somebody is to stand by before the next one leaves.
+        // Somebody is to stand by before the next leader leaves.
         if (self.watcher.is_none() || leader_watches)
-            && (self.work_may_wait() || (self.policy_watches() && self.absences_are_frequent()))
+            && (self.work_may_wait() || self.replaces_absent())
         {
             self.watch(me);
         }
@@ -711,7 +711,7 @@ impl<F: Fifo> State<F> {
     ///
     /// Afterwards, as long as threads wait, nothing is stranded: either the leader is in the
     /// engine and no packet waits, or somebody is on the way, or (at the limit, or under economy)
-    /// a watcher sleeps with a time-out.
+    /// a watcher sleeps with a time-out or by the alarm.
     #[inline]
     fn settle(&mut self, urgent: bool, wakes: &mut Wakes) {
         if !self.closed && !self.stack.is_empty() {
@@ -780,7 +780,8 @@ impl<F: Fifo> State<F> {
         }
         if self.room() && !self.look_under_way {
             // Whoever stands by sees itself that the leader stays away, and only then.
-            let stands_by = self.standby.is_some() && self.standby == self.watcher;
+            let stands_by =
+                self.standby.is_some() && self.standby == self.watcher && self.replaces_absent();
             let engine_is_empty =
                 self.leader.is_none() && (literal || (!stands_by && self.absences_are_frequent()));
             let work = (self.packets.len() as u64).saturating_mul(self.handler_ns);
@@ -975,6 +976,14 @@ impl<F: Fifo> State<F> {
         self.absent_at = Some(self.clock);
     }
 
+    /// Whether somebody takes over the engine from leaders that stay away. The literal rule does that at each
+    /// departure, and at a limit of one it would be one too many.
+    fn replaces_absent(&self) -> bool {
+        self.config.policy == WakePolicy::Economy
+            && self.config.concurrency > 1
+            && self.absences_are_frequent()
+    }
+
     fn absences_are_frequent(&self) -> bool {
         let lately = |at| self.clock.saturating_sub(at) < WATCHFUL.as_nanos() as u64;
         self.between_absences < OFTEN.as_nanos() as u64 && self.absent_at.is_some_and(lately)
@@ -990,7 +999,7 @@ impl<F: Fifo> State<F> {
             || (self.interval >= TICK_MAX
                 && self.clock.saturating_sub(self.busy_at) >= QUIET.as_nanos() as u64);
         let few = for_long && self.taken - self.taken_at_tick <= CALM;
-        (few || self.absences_are_frequent())
+        (few || self.replaces_absent())
             && self.standby.is_none()
             && !self.hurried
             && self.is_attended()
@@ -1028,20 +1037,24 @@ impl<F: Fifo> State<F> {
 
     #[inline(never)]
     fn turn_the_alarm(&mut self, standby: WorkerId, wakes: &mut Wakes) {
-        // One that was handed a packet, or told to look, is the watcher no more. It is woken by the alarm,
-        // which must not be touched from then on.
-        if self.watcher != Some(standby) || self.is_attended() != self.alarm_is_set {
+        // One that was handed a packet, or told to look, is the watcher no more; one that was told to watch has
+        // not woken yet. Each is woken by the alarm, which must not be touched from then on.
+        if self.watcher != Some(standby)
+            || !matches!(self.worker(standby).order, Order::None)
+            || self.is_attended() != self.alarm_is_set
+        {
             return;
         }
-        let frequent = self.absences_are_frequent();
+        // At the limit nobody can take over.
+        let take_over = self.replaces_absent() && self.active < self.config.concurrency;
         if self.alarm_is_set {
             self.alarm_is_set = false;
             wakes.push(Wake::StopAlarm);
-        } else if frequent || self.alarms_in_a_row < ALARMS {
-            self.alarms_in_a_row += 1;
+        } else if take_over || self.alarms_in_a_row < ALARMS {
+            self.alarms_in_a_row += u32::from(!take_over);
             self.alarms += 1;
             self.alarm_is_set = true;
-            wakes.push(Wake::SetAlarm(match frequent {
+            wakes.push(Wake::SetAlarm(match take_over {
                 true => TAKE_OVER,
                 false => TICK_MIN,
             }));
@@ -1262,6 +1275,12 @@ impl<F: Fifo> State<F> {
     #[cfg(test)]
     pub(crate) fn waiting(&self) -> &[WorkerId] {
         &self.stack
+    }
+
+    #[cfg(test)]
+    pub(crate) fn make_absences_frequent(&mut self) {
+        self.between_absences = 0;
+        self.absent_at = Some(self.clock);
     }
 
     #[cfg(test)]

@@ -28,7 +28,7 @@ pub struct Stats {
     pub wakes: u64,
     /// Threads that were woken to look for work and found none.
     pub futile_wakes: u64,
-    /// How often an alarm was set where a sleeper would have been woken to watch.
+    /// How often an alarm was set where a sleeper would have been woken, to watch or to take over the engine.
     pub alarms: u64,
     /// Visits to the engine.
     pub harvests: u64,
