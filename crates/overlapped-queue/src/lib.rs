@@ -41,9 +41,9 @@
 //!   it finds that nobody took a packet since it last looked, that one is still queued which was
 //!   then, or that nobody has been in the engine, although there may be work and room for a worker,
 //!   it takes over. While nothing moves it disarms, and the next leader that leaves arms one again.
-//!   Where the engine has an alarm, and packets are few or leaders often absent, it is the *standby* instead: it sleeps by
-//!   that alarm, which a leader that leaves sets and one that comes back stops, and watches when it
-//!   goes off. So a packet now and then wakes nobody but the leader.
+//!   Where the engine has an alarm, and packets are few or leaders often absent, it is the *standby*
+//!   instead: it sleeps by that alarm, which a leader that leaves sets and one that comes back stops,
+//!   and watches when it goes off. So a packet now and then wakes nobody but the leader.
 //!   Where leaders often stay away for longer than [`ABSENCE`], whether they block or compute,
 //!   somebody takes over the engine: the standby, when the alarm says that the leader does, or else
 //!   somebody else at once.

@@ -1010,10 +1010,14 @@ impl<F: Fifo> State<F> {
         (self.leader.is_some() || self.look_under_way) && self.packets.is_empty()
     }
 
-    /// Whether the alarm has found out that the leader stays away, where leaders do.
+    /// Whether the alarm has found out that the leader stays away, and somebody may take its place.
     fn takes_over(&self) -> bool {
-        let nobody_leads = self.leader.is_none() && !self.look_under_way;
-        nobody_leads && self.active < self.config.concurrency && self.absences_are_frequent()
+        self.leader.is_none() && !self.look_under_way && self.may_take_over()
+    }
+
+    /// At the limit nobody can.
+    fn may_take_over(&self) -> bool {
+        self.replaces_absent() && self.active < self.config.concurrency
     }
 
     fn stand_by(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
@@ -1045,8 +1049,7 @@ impl<F: Fifo> State<F> {
         {
             return;
         }
-        // At the limit nobody can take over.
-        let take_over = self.replaces_absent() && self.active < self.config.concurrency;
+        let take_over = self.may_take_over();
         if self.alarm_is_set {
             self.alarm_is_set = false;
             wakes.push(Wake::StopAlarm);

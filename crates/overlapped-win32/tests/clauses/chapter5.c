@@ -219,8 +219,10 @@ static void io_6_threads(void)
     reading = CreateThread(NULL, 0, ReadUnmixed, (LPVOID)Pair.other, 0, NULL);
     for (i = 0; i < 2; i++)
         threads[i] = CreateThread(NULL, 0, SendFour, (LPVOID)(ULONG_PTR)(4 * i), 0, NULL);
-    for (i = 0; i < 8; i++)
-        CHECK(Get(Queue, SOON).bytes == LARGE);
+    for (i = 0; i < 8; i++) {
+        PACKET packet = Get(Queue, SOON);
+        CHECK(packet.ok && packet.bytes == LARGE, "%lu bytes", packet.bytes);
+    }
     for (i = 0; i < 2; i++)
         Joined(threads[i]);
     CHECK(Joined(reading) == TRUE);
