@@ -60,7 +60,6 @@ fn tm_1_a_timer_yields_one_packet_at_its_time(world: &impl World) {
     port.timer_at(timer(6), Instant::now()).unwrap();
     port.timer(timer(7), SOON).unwrap();
     port.timer_at(timer(8), Instant::now() + SOON * 20).unwrap();
-    assert_eq!(port.stats().timers, 3);
     for user in [6, 7, 8] {
         let packet = get(&port);
         assert_eq!(
@@ -103,6 +102,8 @@ fn tm_3_a_cancelled_timer_yields_its_one_packet(world: &impl World) {
     let port = world.port();
     let first = port.timer(timer(1), NEVER).unwrap();
     let second = port.interval(timer(2), NEVER).unwrap();
+    // Before there is one that may end by itself.
+    assert_eq!(port.stats().timers, 2);
     port.timer(timer(3), SOON).unwrap();
     // From any thread.
     std::thread::scope(|scope| {
