@@ -1778,19 +1778,26 @@ fn economy_where_blocks_are_frequent_the_alarm_tells_who_stays_away() {
     assert!(rig.leader().is_some());
 }
 
-/// CC-6: at the limit nobody can take over, so the alarm is as late as ever, and lets nobody in.
-#[test]
-fn cc_6_at_the_limit_the_alarm_brings_nobody() {
+/// The same, and one of them stays away. It is given back.
+fn one_stays_away() -> (Rig, usize) {
     let mut rig = absent_and_alarmed();
     rig.finish();
     rig.rest();
+    let away = rig.got.last().unwrap().0;
     rig.pass(TAKE_OVER);
-    // One stays away. Another one comes and goes, until somebody stands by again.
+    // Another one comes and goes, until somebody stands by again.
     rig.finish();
     rig.rest();
     come_back(&mut rig);
     rig.pass(TICK_MIN);
     assert!(rig.leader().is_some() && rig.standby().is_some());
+    (rig, away)
+}
+
+/// CC-6: at the limit nobody can take over, so the alarm is as late as ever, and lets nobody in.
+#[test]
+fn cc_6_at_the_limit_the_alarm_brings_nobody() {
+    let (mut rig, _) = one_stays_away();
     rig.finish();
     rig.rest();
     assert_eq!(rig.state.stats().active, 2);
@@ -1824,6 +1831,22 @@ fn the_alarm_of_one_that_was_told_to_watch_is_left_alone() {
     assert_eq!((rig.alarm, rig.pending.len()), (None, 1));
     rig.rest();
     assert_eq!(rig.standby(), None);
+}
+
+/// A limit that is reached by one that blocks is none: nothing waited since, so nobody has looked.
+#[test]
+fn cc_8_at_the_limit_a_leader_that_leaves_looks_who_blocks() {
+    let (mut rig, away) = one_stays_away();
+    rig.wait(away);
+    for (blocked, active) in [(0, 2), (1, 1)] {
+        rig.finish();
+        rig.rest();
+        let stats = rig.state.stats();
+        assert_eq!((stats.blocked, stats.active), (blocked, active));
+        assert_eq!(rig.alarm, rig.until(Some(TAKE_OVER)));
+        come_back(&mut rig);
+        rig.now += PATIENCE.as_nanos() as u64;
+    }
 }
 
 /// The same where handlers compute, of which nothing need be known.

@@ -1020,6 +1020,17 @@ impl<F: Fifo> State<F> {
         self.replaces_absent() && self.active < self.config.concurrency
     }
 
+    /// Whether somebody may after all, or soon: the limit is reached by a leader that was taken over from, and
+    /// blocks, and nobody has looked since, because nothing waited. Where a look costs nothing; the one that leaves
+    /// the engine has just read the clock.
+    fn may_find_who_blocks(&mut self) -> bool {
+        let clock = self.clock;
+        self.replaces_absent()
+            && self.packets.is_empty()
+            && self.config.look_every.is_zero()
+            && (self.look(|| clock) || self.suspicion)
+    }
+
     fn stand_by(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
         self.standby = Some(me);
         // Whatever it was set for before.
@@ -1049,15 +1060,17 @@ impl<F: Fifo> State<F> {
         {
             return;
         }
-        let take_over = self.may_take_over();
         if self.alarm_is_set {
             self.alarm_is_set = false;
             wakes.push(Wake::StopAlarm);
-        } else if take_over || self.alarms_in_a_row < ALARMS {
-            self.alarms_in_a_row += u32::from(!take_over);
+            return;
+        }
+        let soon = self.may_take_over() || self.may_find_who_blocks();
+        if soon || self.alarms_in_a_row < ALARMS {
+            self.alarms_in_a_row += u32::from(!soon);
             self.alarms += 1;
             self.alarm_is_set = true;
-            wakes.push(Wake::SetAlarm(match take_over {
+            wakes.push(Wake::SetAlarm(match soon {
                 true => TAKE_OVER,
                 false => TICK_MIN,
             }));
