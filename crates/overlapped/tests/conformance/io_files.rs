@@ -218,8 +218,9 @@ fn io_18_across_the_end_is_short(files: &Files) {
     let bytes = pattern(100_000);
     let temporary = Temporary::with(&bytes);
     let file = files.open(&temporary.0);
-    for cold in [false, true] {
-        if cold {
+    // Even a cold one may be there when the start looks, if the disk is fast and the thread is preempted.
+    for round in 0..100 {
+        if round > 0 {
             temporary.cool();
         }
         file.read_at(room(50_000, 1), 99_990).unwrap();
@@ -228,6 +229,9 @@ fn io_18_across_the_end_is_short(files: &Files) {
         assert_eq!(packet.operation.bytes(), &bytes[99_990..]);
         assert_eq!(packet.key(), Some(&7));
         assert!(packet.file.as_ref() == Some(&file) && packet.socket.is_none());
+        if round > 0 && files.port.stats().files.engine != "none" {
+            break;
+        }
     }
     files.was_used();
 }
