@@ -72,7 +72,7 @@ pub use operation::MOST_DESCRIPTORS;
 pub use operation::{
     Header, Kind, Operation, OperationList, Outcome, Refused, Segment, ShutdownHow, Token,
 };
-pub use overlapped_queue::{Presence, Stats as QueueStats, WaitHistogram, WakePolicy};
+pub use overlapped_queue::{Presence, Stats as QueueStats, ThreadWait, WaitHistogram, WakePolicy};
 pub use pool::{PoolStats, PooledBuffer};
 #[cfg(target_os = "linux")]
 pub use port::{Alert, Port};

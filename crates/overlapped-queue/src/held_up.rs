@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, Ordering::AcqRel, Ordering::Acquire, Ordering::Release};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
-use crate::Presence;
+use crate::{Presence, ThreadWait};
 
 thread_local! {
     /// Of a thread that was bound: for others nobody asks, and nothing is allocated.
@@ -66,7 +66,7 @@ struct ExceptForLocks {
 }
 
 impl Presence for ExceptForLocks {
-    fn wait(&self) -> Option<u64> {
+    fn wait(&self) -> Option<ThreadWait> {
         match self.held_up.load(Acquire) {
             true => None,
             false => self.presence.wait(),
@@ -80,11 +80,16 @@ mod tests {
 
     use super::*;
 
+    const THE_WAIT: ThreadWait = ThreadWait {
+        number: 7,
+        began: None,
+    };
+
     struct Waits;
 
     impl Presence for Waits {
-        fn wait(&self) -> Option<u64> {
-            Some(7)
+        fn wait(&self) -> Option<ThreadWait> {
+            Some(THE_WAIT)
         }
     }
 
@@ -107,14 +112,18 @@ mod tests {
                     .unwrap();
             });
             let presence = presences.recv().unwrap();
-            assert_eq!(presence.wait(), Some(7), "it waits for something else");
+            assert_eq!(
+                presence.wait(),
+                Some(THE_WAIT),
+                "it waits for something else"
+            );
             send_go.send(()).unwrap();
             while presence.wait().is_some() {
                 std::thread::yield_now();
             }
             drop(locked);
             presences.recv().unwrap();
-            assert_eq!(presence.wait(), Some(7), "it has had the lock");
+            assert_eq!(presence.wait(), Some(THE_WAIT), "it has had the lock");
         });
     }
 }

@@ -60,8 +60,9 @@
 //! the engine. While nobody is short of a place, nobody looks.
 //!
 //! A wait that is over in a moment is no reason to wake anybody. So a worker is taken for blocked
-//! when two looks find it in *the same* wait, [`PATIENCE`] apart; the watcher that has made the first
-//! look sleeps no longer than that before the second. Then the worker does not count, and its place
+//! when it has been in one wait for [`PATIENCE`]: by what the presence says of when that began, or else
+//! when two looks that far apart find it in *the same* one. A watcher that has found one which is not that
+//! long yet looks again after no more than this. Then the worker does not count, and its place
 //! is taken as if it had said so. It counts again, whatever the limit, from the moment at which it
 //! is seen running (CC-9): when it calls `get`, pushes a packet, or a look finds it running, which
 //! every admission makes sure of as long as somebody is taken for blocked. What does not count as a
@@ -115,7 +116,7 @@ pub use held_up::{held_up, lock};
 pub use policy::{
     ABSENCE, BACKLOG, Config, OFTEN, PATIENCE, QUIET, TICK_MAX, TICK_MIN, WATCHFUL, WakePolicy,
 };
-pub use presence::Presence;
+pub use presence::{Presence, ThreadWait};
 pub use state::Deadline;
 pub use stats::Stats;
 pub use waits::WaitHistogram;

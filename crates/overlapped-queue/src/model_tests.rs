@@ -17,7 +17,7 @@ use crate::policy::{
     ABSENCE, ALARMS, BACKLOG, FREQUENT, OFTEN, PATIENCE, QUIET, TAKE_OVER, TICK_MAX, TICK_MIN,
 };
 use crate::state::{Call, Deadline, Next, State, Wake, Wakes, WorkerId};
-use crate::{Config, Fifo, Presence, WakePolicy};
+use crate::{Config, Fifo, Presence, ThreadWait, WakePolicy};
 
 /// The rules as they are stated: a few obvious lines.
 #[derive(Default)]
@@ -80,18 +80,24 @@ impl Random {
 #[derive(Clone, Default)]
 struct Wait {
     current: Arc<AtomicU64>,
+    /// When it began, if the system tells; 0 where not.
+    began: Arc<AtomicU64>,
     /// How often it was asked.
     asked: Arc<AtomicU64>,
 }
 
 impl Wait {
-    fn get(&self) -> Option<u64> {
-        Some(self.current.load(Relaxed)).filter(|&wait| wait != 0)
+    fn get(&self) -> Option<ThreadWait> {
+        let unless_zero = |word: &AtomicU64| Some(word.load(Relaxed)).filter(|&word| word != 0);
+        Some(ThreadWait {
+            number: unless_zero(&self.current)?,
+            began: unless_zero(&self.began),
+        })
     }
 }
 
 impl Presence for Wait {
-    fn wait(&self) -> Option<u64> {
+    fn wait(&self) -> Option<ThreadWait> {
         self.asked.fetch_add(1, Relaxed);
         self.get()
     }
@@ -120,6 +126,8 @@ struct Rig {
     /// Of those that block without a word; empty if nobody would know.
     waits: Vec<Wait>,
     next_wait: u64,
+    /// The system tells when a wait began.
+    dated: bool,
     /// Who came back from a block, or without a packet, since it last took one.
     beyond: Vec<bool>,
     now: u64,
@@ -147,6 +155,7 @@ impl Rig {
             ids,
             waits: Vec::new(),
             next_wait: 1,
+            dated: false,
             beyond: vec![false; threads],
             now: 1,
             finished: VecDeque::new(),
@@ -175,7 +184,9 @@ impl Rig {
 
     /// Blocks without a word.
     fn wait(&mut self, thread: usize) {
-        self.waits[thread].current.store(self.next_wait, Relaxed);
+        let wait = &self.waits[thread];
+        wait.current.store(self.next_wait, Relaxed);
+        wait.began.store(u64::from(self.dated) * self.now, Relaxed);
         self.next_wait += 1;
     }
 
@@ -553,6 +564,7 @@ fn the_literal_rule_agrees_with_the_reference_where_blocks_are_noticed() {
         };
         let mut rig = Rig::observed(config, threads);
         rig.has_alarm = random.below(3) > 0;
+        rig.dated = random.below(2) == 0;
         let mut reference = Reference {
             limit,
             ..Reference::default()
@@ -629,6 +641,7 @@ fn in_general_nothing_is_lost_doubled_reordered_or_stranded() {
         };
         rig.state.keep_vigil(true);
         rig.has_alarm = random.below(3) > 0;
+        rig.dated = random.below(2) == 0;
         let mut told_before = 0;
         for _ in 0..300 {
             let thread = random.below(threads);
@@ -1654,6 +1667,30 @@ fn an_admission_at_the_limit_looks() {
     rig.wait(0);
     // No tick: only the other worker moves.
     rig.get(1, None);
+    rig.now += PATIENCE.as_nanos() as u64;
+    rig.get(1, None);
+    let stats = rig.state.stats();
+    assert_eq!((stats.noticed, stats.blocked, stats.handed_over), (1, 1, 1));
+}
+
+/// Where the system tells since when, one look is enough, and finds nobody sooner than two do.
+#[test]
+fn cc_8_one_look_is_enough_where_waits_are_dated() {
+    let mut rig = noticing(WakePolicy::Economy, 2, 3);
+    rig.dated = true;
+    for _ in 0..10 {
+        rig.post(None);
+    }
+    for thread in 0..3 {
+        rig.get(thread, None);
+    }
+    rig.wait(0);
+    rig.now += PATIENCE.as_nanos() as u64 - 1;
+    rig.get(1, None);
+    assert_eq!(rig.state.stats().noticed, 0);
+    // Another one, of which nobody has heard.
+    rig.return_from_wait(0);
+    rig.wait(0);
     rig.now += PATIENCE.as_nanos() as u64;
     rig.get(1, None);
     let stats = rig.state.stats();

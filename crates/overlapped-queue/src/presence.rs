@@ -1,11 +1,19 @@
 /// A bound thread as the system sees it: what the queue asks of it when it matters whether the
 /// thread blocks.
 pub trait Presence: Send {
-    /// Which wait the thread is in now; `None` while it runs or could run.
-    ///
-    /// The number tells one wait from the next, as far as the system can: a thread that is found
-    /// twice in the same wait has not run in between.
+    /// The wait that the thread is in now; `None` while it runs or could run.
     ///
     /// Called with the queue locked, so it must not block and must not call the queue.
-    fn wait(&self) -> Option<u64>;
+    fn wait(&self) -> Option<ThreadWait>;
+}
+
+/// One wait of a thread's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ThreadWait {
+    /// Tells it from the thread's other waits, as far as the system can: a thread that is found
+    /// twice in the same wait has not run in between.
+    pub number: u64,
+    /// When it began, in nanoseconds on the engine's clock, if the system tells. Otherwise it began
+    /// when it was first found, at the latest.
+    pub began: Option<u64>,
 }

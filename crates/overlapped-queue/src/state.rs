@@ -1114,8 +1114,8 @@ impl<F: Fifo> State<F> {
         self.look(now)
     }
 
-    /// Asks of everybody who is out whether it is blocked. Who is found twice in the same wait, with
-    /// [`PATIENCE`] between, no longer counts (CC-8); who was found blocked and now runs counts again,
+    /// Asks of everybody who is out whether it is blocked. Who has been in one wait for [`PATIENCE`], as far
+    /// as is known, no longer counts (CC-8); who was found blocked and now runs counts again,
     /// whatever the limit (CC-9). `true` if somebody's place was given away and there is room.
     #[inline(never)]
     fn look(&mut self, now: impl Fn() -> u64) -> bool {
@@ -1146,8 +1146,9 @@ impl<F: Fifo> State<F> {
                         continue;
                     };
                     let clock = *clock.get_or_insert_with(&now);
-                    let since = match worker.suspected {
-                        Some((same, since)) if same == wait => since,
+                    let since = match (wait.began, worker.suspected) {
+                        (Some(began), _) => began,
+                        (None, Some((same, since))) if same == wait.number => since,
                         _ => clock,
                     };
                     if clock.saturating_sub(since) >= patience {
@@ -1157,7 +1158,7 @@ impl<F: Fifo> State<F> {
                         self.noticed_at[FREQUENT - 1] = Some(clock);
                         found = true;
                     } else {
-                        worker.suspected = Some((wait, since));
+                        worker.suspected = Some((wait.number, since));
                         self.suspicion = true;
                     }
                 }

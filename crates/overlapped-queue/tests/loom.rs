@@ -14,7 +14,7 @@ use loom::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use loom::sync::{Arc, Condvar, Mutex, mpsc};
 use loom::thread;
 use overlapped_queue::{
-    Binding, Config, Deadline, Ended, Engine, Presence, Queue, Signals, WakePolicy,
+    Binding, Config, Deadline, Ended, Engine, Presence, Queue, Signals, ThreadWait, WakePolicy,
 };
 
 type Packets = VecDeque<u32>;
@@ -191,8 +191,12 @@ impl Wait {
 }
 
 impl Presence for Wait {
-    fn wait(&self) -> Option<u64> {
-        Some(self.0.load(SeqCst)).filter(|&wait| wait != 0)
+    fn wait(&self) -> Option<ThreadWait> {
+        let number = Some(self.0.load(SeqCst)).filter(|&wait| wait != 0)?;
+        Some(ThreadWait {
+            number,
+            began: None,
+        })
     }
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The event counts nothing (a "dummy" software event); it is there for the records that come with
 //! it. They go into a ring of one page that is mapped read-only, so the kernel overwrites the
-//! oldest and needs nobody to read it. The page before it says up to where it has written.
+//! oldest and needs nobody to read it. The page before it says up to where it has written. Each record has
+//! the time, by the port's clock, so that one look says how long a wait has lasted.
 
 use std::io;
 use std::mem::size_of;
@@ -10,11 +11,12 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::ptr::NonNull;
 use std::sync::atomic::{Ordering::Acquire, fence};
 
-use overlapped_queue::Presence;
+use overlapped_queue::{Presence, ThreadWait};
 
 use crate::port::fork::Generation;
 
-/// `perf_event_attr`, as long as it was at first; the kernel takes the rest for zero.
+/// `perf_event_attr`, as long as it is with a choice of clocks (Linux 4.1; records of switches are newer);
+/// the kernel takes the rest for zero.
 #[repr(C)]
 #[derive(Default)]
 struct Attributes {
@@ -28,6 +30,11 @@ struct Attributes {
     wakeup_events: u32,
     bp_type: u32,
     bp_addr: u64,
+    bp_len: u64,
+    branch_sample_type: u64,
+    sample_regs_user: u64,
+    sample_stack_user: u32,
+    clock: i32,
 }
 
 const TYPE_SOFTWARE: u32 = 1;
@@ -35,14 +42,19 @@ const COUNT_SW_DUMMY: u64 = 9;
 /// Without these, `kernel.perf_event_paranoid` of 2, the default, refuses the unprivileged.
 const EXCLUDE_KERNEL: u64 = 1 << 5;
 const EXCLUDE_HYPERVISOR: u64 = 1 << 6;
+/// Each record says when it was written, by the clock that was asked for.
+const SAMPLE_TIME: u64 = 1 << 2;
+const SAMPLE_ID_ALL: u64 = 1 << 18;
+const USE_CLOCK: u64 = 1 << 25;
 const CONTEXT_SWITCH: u64 = 1 << 26;
 const FLAG_FD_CLOEXEC: libc::c_ulong = 1 << 3;
 
 /// Where `perf_event_mmap_page` has `data_head`.
 const DATA_HEAD: usize = 1024;
 
-/// A record of a switch is a header and nothing else.
-const RECORD: usize = 8;
+/// A record of a switch is a header and the time.
+const RECORD: usize = 16;
+const TIME: usize = 8;
 const RECORD_SWITCH: u32 = 14;
 const SWITCH_OUT: u16 = 1 << 13;
 const SWITCH_OUT_PREEMPT: u16 = 1 << 14;
@@ -66,7 +78,9 @@ impl Records {
             kind: TYPE_SOFTWARE,
             size: size_of::<Attributes>() as u32,
             config: COUNT_SW_DUMMY,
-            flags: CONTEXT_SWITCH | EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR,
+            sample_type: SAMPLE_TIME,
+            flags: CONTEXT_SWITCH | SAMPLE_ID_ALL | USE_CLOCK | EXCLUDE_KERNEL | EXCLUDE_HYPERVISOR,
+            clock: libc::CLOCK_MONOTONIC,
             ..Attributes::default()
         };
         let (this_thread, any_processor, no_group): (libc::pid_t, libc::c_int, libc::c_int) =
@@ -136,7 +150,7 @@ impl Records {
 }
 
 impl Presence for Records {
-    fn wait(&self) -> Option<u64> {
+    fn wait(&self) -> Option<ThreadWait> {
         if self.process.is_over() {
             return None;
         }
@@ -149,8 +163,12 @@ impl Presence for Records {
         let blocked = kind == RECORD_SWITCH
             && usize::from(size) == RECORD
             && misc & (SWITCH_OUT | SWITCH_OUT_PREEMPT) == SWITCH_OUT;
+        let began = self.word(self.page + last + TIME);
         // One that has been written meanwhile is of a switch: it ran.
-        (blocked && self.head() == head).then_some(head)
+        (blocked && self.head() == head).then_some(ThreadWait {
+            number: head,
+            began: Some(began),
+        })
     }
 }
 
@@ -161,5 +179,43 @@ impl Drop for Records {
         }
         // SAFETY: mapped by this process, and nobody has a reference into it any more.
         unsafe { libc::munmap(self.pages.as_ptr().cast(), 2 * self.page) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::engine::direct::now;
+
+    /// CC-8: one look says since when, by the clock of the engines.
+    #[test]
+    fn a_wait_is_dated_by_the_ports_clock() {
+        let (of_it, records) = channel();
+        let (wake, woken) = channel::<()>();
+        let before = now();
+        let thread = std::thread::spawn(move || {
+            of_it.send(Records::of_this_thread()).unwrap();
+            let _ = woken.recv();
+        });
+        match records.recv().unwrap() {
+            Err(error) => eprintln!("not tested here: {error}"),
+            Ok(records) => {
+                let began = loop {
+                    match records.wait() {
+                        Some(wait) => break wait.began.unwrap(),
+                        None => std::thread::yield_now(),
+                    }
+                    assert!(now() - before < 60_000_000_000, "never waited");
+                };
+                // The kernel's way of reading the clock anywhere is out by a little at times.
+                let little = Duration::from_millis(1).as_nanos() as u64;
+                assert!((before - little..now() + little).contains(&began));
+            }
+        }
+        drop(wake);
+        thread.join().unwrap();
     }
 }

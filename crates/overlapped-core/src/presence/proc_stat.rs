@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 
-use overlapped_queue::Presence;
+use overlapped_queue::{Presence, ThreadWait};
 
 /// A thread's state, to be read by any thread of the process.
 pub(super) struct State {
@@ -47,10 +47,13 @@ impl State {
 }
 
 impl Presence for State {
-    fn wait(&self) -> Option<u64> {
+    fn wait(&self) -> Option<ThreadWait> {
         match self.letter()? {
             // Sleeping, in an uninterruptible sleep, stopped, or traced.
-            b'S' | b'D' | b'T' | b't' => Some(self.ran().unwrap_or(0)),
+            b'S' | b'D' | b'T' | b't' => Some(ThreadWait {
+                number: self.ran().unwrap_or(0),
+                began: None,
+            }),
             _ => None,
         }
     }

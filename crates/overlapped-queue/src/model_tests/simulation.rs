@@ -476,6 +476,7 @@ fn rig(random: &mut Random, observed: bool) -> (Rig, Config) {
         false => Rig::new(config, threads),
     };
     rig.has_alarm = random.below(3) > 0;
+    rig.dated = random.below(2) == 0;
     (rig, config)
 }
 
