@@ -66,7 +66,7 @@ pub(crate) const HARVEST_AFTER: Duration = Duration::from_micros(200);
 /// changed finds the same.
 pub(crate) const LOOK_EVERY: u32 = 16;
 
-/// The same in handler time: well below [`PATIENCE`], which lies between the two looks that it takes.
+/// The same in handler time: well below [`PATIENCE`], before which nobody is found.
 pub(crate) const LOOK_AFTER: Duration = Duration::from_micros(25);
 
 /// What a queue is created with.

@@ -15,9 +15,9 @@
 //!   watcher does most of it; a thread at which nobody looks costs nothing.
 //! * **Nothing.** What remains is the explicit guard, and the rescue release after a bound.
 //!
-//! Both tell one wait from the next, so that the queue can see whether a thread is still in the wait
-//! in which it was found before: a lock that is held for a few microseconds is no reason to wake
-//! another worker. They differ in one thing: a thread that has been woken, and waits for a processor,
+//! A lock that is held for a few microseconds is no reason to wake another worker, so the queue asks how long
+//! a wait has lasted. Perf events say when it began. Thread states do not, but tell one wait from the next, so that the
+//! queue can see whether a thread is still in the wait in which it was found before. They differ in one more thing: a thread that has been woken, and waits for a processor,
 //! is ready by its state, but blocked by the records until it runs.
 //!
 //! What is not a block: being preempted, yielding, and computing for however long. What is one: any
