@@ -56,8 +56,9 @@
 //! One that says so with [`Queue::block`] gives its place away at once (CC-8). Of others the system
 //! knows it, and the queue asks through a [`Presence`] that comes with each binding. It asks only
 //! where the answer changes something: at an admission that finds the limit reached while packets
-//! wait (short handlers share a look), and at the watcher's ticks while packets wait or nobody is in
-//! the engine. While nobody is short of a place, nobody looks.
+//! wait (short handlers share a look), at the watcher's ticks while packets wait or nobody is in
+//! the engine, and when a leader leaves at the limit where leaders are often absent (below). While nobody is short of a
+//! place, nobody looks.
 //!
 //! A wait that is over in a moment is no reason to wake anybody. So a worker is taken for blocked
 //! when it has been in one wait for [`PATIENCE`]: by what the presence says of when that began, or else

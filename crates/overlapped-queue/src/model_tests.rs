@@ -10,7 +10,7 @@ mod simulation;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::policy::{
@@ -84,6 +84,8 @@ struct Wait {
     began: Arc<AtomicU64>,
     /// How often it was asked.
     asked: Arc<AtomicU64>,
+    /// It ends when somebody has seen it.
+    brief: Arc<AtomicBool>,
 }
 
 impl Wait {
@@ -99,7 +101,11 @@ impl Wait {
 impl Presence for Wait {
     fn wait(&self) -> Option<ThreadWait> {
         self.asked.fetch_add(1, Relaxed);
-        self.get()
+        let wait = self.get();
+        if self.brief.load(Relaxed) {
+            self.current.store(0, Relaxed);
+        }
+        wait
     }
 }
 
@@ -1614,8 +1620,14 @@ fn cc_9_who_acts_runs() {
 /// Short waits, however many, release nobody and wake nobody.
 #[test]
 fn a_short_wait_costs_no_wake() {
-    for policy in [WakePolicy::Windows, WakePolicy::Economy] {
+    let policies = [WakePolicy::Windows, WakePolicy::Economy];
+    for (policy, dated) in policies
+        .map(|policy| [(policy, false), (policy, true)])
+        .into_iter()
+        .flatten()
+    {
         let mut rig = noticing(policy, 1, 2);
+        rig.dated = dated;
         rig.get(0, None);
         rig.get(1, None);
         rig.post(None);
@@ -1639,10 +1651,29 @@ fn a_short_wait_costs_no_wake() {
     }
 }
 
+/// CC-6: whoever looks may be preempted between what it sees and the clock.
+#[test]
+fn a_wait_that_ends_during_the_look_releases_nobody() {
+    for (brief, noticed) in [(true, 0), (false, 1)] {
+        let mut rig = noticing(WakePolicy::Windows, 1, 2);
+        rig.dated = true;
+        rig.get(0, None);
+        rig.get(1, None);
+        rig.post(None);
+        rig.wait(1);
+        rig.waits[1].brief.store(brief, Relaxed);
+        rig.rest();
+        rig.now += PATIENCE.as_nanos() as u64;
+        rig.post(None);
+        assert_eq!(rig.state.stats().noticed, noticed);
+    }
+}
+
 /// One that was handed a packet, and sleeps until its wake arrives, does not block.
 #[test]
 fn who_is_about_to_wake_does_not_block() {
     let mut rig = noticing(WakePolicy::Windows, 1, 2);
+    rig.dated = true;
     rig.get(0, None);
     rig.get(1, None);
     rig.wait(1);
@@ -1873,6 +1904,18 @@ fn the_alarm_of_one_that_was_told_to_watch_is_left_alone() {
 /// A limit that is reached by one that blocks is none: nothing waited since, so nobody has looked.
 #[test]
 fn cc_8_at_the_limit_a_leader_that_leaves_looks_who_blocks() {
+    // Although it has brought a packet more.
+    let (mut rig, away) = one_stays_away();
+    rig.dated = true;
+    rig.wait(away);
+    rig.now += PATIENCE.as_nanos() as u64;
+    rig.finish();
+    rig.finish();
+    rig.rest();
+    let stats = rig.state.stats();
+    assert_eq!((stats.blocked, stats.queued), (1, 1));
+    assert_eq!(rig.alarm, rig.until(Some(TAKE_OVER)));
+
     let (mut rig, away) = one_stays_away();
     rig.wait(away);
     for (blocked, active) in [(0, 2), (1, 1)] {

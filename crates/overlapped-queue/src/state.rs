@@ -1020,15 +1020,20 @@ impl<F: Fifo> State<F> {
         self.replaces_absent() && self.active < self.config.concurrency
     }
 
-    /// Whether somebody may after all, or soon: the limit is reached by a leader that was taken over from, and
-    /// blocks, and nobody has looked since, because nothing waited. Where a look costs nothing; the one that leaves
-    /// the engine has just read the clock.
-    fn may_find_who_blocks(&mut self) -> bool {
-        let clock = self.clock;
-        self.replaces_absent()
-            && self.packets.is_empty()
-            && self.config.look_every.is_zero()
-            && (self.look(|| clock) || self.suspicion)
+    /// Whether somebody can now or soon, the latter only if who is in a wait stays there. The limit may be reached by a
+    /// leader that was taken over from, and blocks, and at which nobody has looked since, because nothing waited. Where
+    /// a look costs nothing; the one that has left the engine has read the clock.
+    fn look_who_lets_take_over(&mut self) -> (bool, bool) {
+        let looks = !self.may_take_over()
+            && self.replaces_absent()
+            && self.leader.is_none()
+            && self.config.look_every.is_zero();
+        if looks {
+            let clock = self.clock;
+            self.look(|| clock);
+        }
+        let now = self.may_take_over();
+        (now, now || (looks && self.suspicion))
     }
 
     fn stand_by(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
@@ -1065,9 +1070,9 @@ impl<F: Fifo> State<F> {
             wakes.push(Wake::StopAlarm);
             return;
         }
-        let soon = self.may_take_over() || self.may_find_who_blocks();
-        if soon || self.alarms_in_a_row < ALARMS {
-            self.alarms_in_a_row += u32::from(!soon);
+        let (take_over, soon) = self.look_who_lets_take_over();
+        if take_over || self.alarms_in_a_row < ALARMS {
+            self.alarms_in_a_row += u32::from(!take_over);
             self.alarms += 1;
             self.alarm_is_set = true;
             wakes.push(Wake::SetAlarm(match soon {
@@ -1151,7 +1156,9 @@ impl<F: Fifo> State<F> {
                         (None, Some((same, since))) if same == wait.number => since,
                         _ => clock,
                     };
-                    if clock.saturating_sub(since) >= patience {
+                    // A dated one may have ended while the clock was read, or while this thread was preempted.
+                    let lasts = || wait.began.is_none() || presence.wait() == Some(wait);
+                    if clock.saturating_sub(since) >= patience && lasts() {
                         self.stand(id, Standing::Blocked);
                         self.noticed += 1;
                         self.noticed_at.rotate_left(1);

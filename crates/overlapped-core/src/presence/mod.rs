@@ -16,7 +16,7 @@
 //! * **Nothing.** What remains is the explicit guard, and the rescue release after a bound.
 //!
 //! A lock that is held for a few microseconds is no reason to wake another worker, so the queue asks how long
-//! a wait has lasted. Perf events say when it began. Thread states do not, but tell one wait from the next, so that the
+//! a wait has lasted. Perf events say when it began (but in a time namespace with a clock of its own). Thread states do not, but tell one wait from the next, so that the
 //! queue can see whether a thread is still in the wait in which it was found before. They differ in one more thing: a thread that has been woken, and waits for a processor,
 //! is ready by its state, but blocked by the records until it runs.
 //!
