@@ -72,6 +72,10 @@ impl Presence for ExceptForLocks {
             false => self.presence.wait(),
         }
     }
+
+    fn lasts(&self, wait: ThreadWait) -> bool {
+        !self.held_up.load(Acquire) && self.presence.lasts(wait)
+    }
 }
 
 #[cfg(all(test, not(loom)))]

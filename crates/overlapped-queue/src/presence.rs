@@ -5,6 +5,12 @@ pub trait Presence: Send {
     ///
     /// Called with the queue locked, so it must not block and must not call the queue.
     fn wait(&self) -> Option<ThreadWait>;
+
+    /// Whether it still is in that wait, as exactly as the system tells. Asked before a thread is taken for
+    /// blocked, so it may cost more. Called with the queue locked as well.
+    fn lasts(&self, wait: ThreadWait) -> bool {
+        self.wait() == Some(wait)
+    }
 }
 
 /// One wait of a thread's.

@@ -1156,17 +1156,18 @@ impl<F: Fifo> State<F> {
                         (None, Some((same, since))) if same == wait.number => since,
                         _ => clock,
                     };
-                    // A dated one may have ended while the clock was read, or while this thread was preempted.
-                    let lasts = || wait.began.is_none() || presence.wait() == Some(wait);
-                    if clock.saturating_sub(since) >= patience && lasts() {
+                    if clock.saturating_sub(since) < patience {
+                        worker.suspected = Some((wait.number, since));
+                        self.suspicion = true;
+                    } else if presence.lasts(wait) {
                         self.stand(id, Standing::Blocked);
                         self.noticed += 1;
                         self.noticed_at.rotate_left(1);
                         self.noticed_at[FREQUENT - 1] = Some(clock);
                         found = true;
                     } else {
-                        worker.suspected = Some((wait.number, since));
-                        self.suspicion = true;
+                        // It ended while the clock was read, or while this thread was preempted.
+                        worker.suspected = None;
                     }
                 }
                 // Usually the first that is heard of these is that they are back.

@@ -5,6 +5,7 @@
 //! oldest and needs nobody to read it. The page before it says up to where it has written. Each record has
 //! the time, by the port's clock, so that one look says how long a wait has lasted.
 
+use std::cell::Cell;
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
@@ -14,6 +15,7 @@ use std::sync::atomic::{Ordering::Acquire, fence};
 
 use overlapped_queue::{Presence, ThreadWait};
 
+use super::proc_stat::Letter;
 use crate::port::fork::Generation;
 
 /// `perf_event_attr`, as long as it is with a choice of clocks (Linux 4.1; records of switches are newer);
@@ -87,6 +89,10 @@ pub(super) struct Records {
     page: usize,
     /// The kernel's clock is the port's.
     dated: bool,
+    /// Tells a thread that has been woken, and waits for a processor, which no record does.
+    letter: Option<Letter>,
+    /// The last wait that was found to be over before there was a record of it.
+    over: Cell<u64>,
     /// A forked child does not have the pages, or has something else in their place.
     process: Generation,
     /// Held for as long as the records are to be written.
@@ -147,6 +153,8 @@ impl Records {
             pages,
             page,
             dated: has_the_kernels_clock(),
+            letter: Letter::of_this_thread().ok(),
+            over: Cell::new(0),
             process: Generation::current(),
             _event: event,
         })
@@ -190,10 +198,23 @@ impl Presence for Records {
             && misc & (SWITCH_OUT | SWITCH_OUT_PREEMPT) == SWITCH_OUT;
         let began = self.word(self.page + last + TIME);
         // One that has been written meanwhile is of a switch: it ran.
-        (blocked && self.head() == head).then_some(ThreadWait {
+        let it_is = blocked && self.head() == head && self.over.get() != head;
+        it_is.then_some(ThreadWait {
             number: head,
             began: self.dated.then_some(began),
         })
+    }
+
+    fn lasts(&self, wait: ThreadWait) -> bool {
+        if self
+            .letter
+            .as_ref()
+            .is_some_and(|letter| !letter.is_of_a_wait())
+        {
+            // It will run before it waits again.
+            self.over.set(wait.number);
+        }
+        self.wait() == Some(wait)
     }
 }
 
@@ -249,12 +270,42 @@ mod tests {
                 };
                 // The kernel's way of reading the clock anywhere is out by a little at times.
                 let little = Duration::from_millis(1).as_nanos() as u64;
+                assert!(records.lasts(wait));
                 match wait.began {
                     Some(began) => assert!((before - little..now() + little).contains(&began)),
                     None => assert!(!has_the_kernels_clock()),
                 }
             }
         }
+        drop(wake);
+        thread.join().unwrap();
+    }
+
+    /// CC-6: one that was woken has no record of it before it runs, but is no longer in that wait.
+    #[test]
+    fn a_wait_that_was_found_to_be_over_is_none() {
+        if let Err(error) = Records::of_this_thread() {
+            eprintln!("not tested here: {error}");
+            return;
+        }
+        let (of_it, other) = channel();
+        let (wake, woken) = channel::<()>();
+        let thread = std::thread::spawn(move || {
+            of_it.send(Records::of_this_thread().unwrap()).unwrap();
+            let _ = woken.recv();
+        });
+        let mut other = other.recv().unwrap();
+        let wait = loop {
+            match other.wait() {
+                Some(wait) => break wait,
+                None => std::thread::yield_now(),
+            }
+        };
+        // As if it had been woken: this one runs.
+        let its_own = std::mem::replace(&mut other.letter, Letter::of_this_thread().ok());
+        assert!(!other.lasts(wait));
+        other.letter = its_own;
+        assert_eq!((other.wait(), other.lasts(wait)), (None, false));
         drop(wake);
         thread.join().unwrap();
     }

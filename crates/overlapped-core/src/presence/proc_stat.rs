@@ -6,9 +6,32 @@ use std::os::unix::fs::FileExt;
 
 use overlapped_queue::{Presence, ThreadWait};
 
-/// A thread's state, to be read by any thread of the process.
+/// The letter of a thread's state, to be read by any thread of the process.
+pub(super) struct Letter(File);
+
+impl Letter {
+    pub(super) fn of_this_thread() -> io::Result<Self> {
+        File::open("/proc/thread-self/stat").map(Letter)
+    }
+
+    fn read(&self) -> Option<u8> {
+        // "17 (name) S 1 ...": the name may have anything in it, the rest are numbers.
+        let mut line = [0; 512];
+        let length = self.0.read_at(&mut line, 0).ok()?;
+        let name_ends = line[..length].iter().rposition(|&byte| byte == b')')?;
+        line[..length].get(name_ends + 2).copied()
+    }
+
+    /// Whether it waits, and has not been woken.
+    pub(super) fn is_of_a_wait(&self) -> bool {
+        // Sleeping, in an uninterruptible sleep, stopped, or traced.
+        matches!(self.read(), Some(b'S' | b'D' | b'T' | b't'))
+    }
+}
+
+/// A thread's state, and how long it has run.
 pub(super) struct State {
-    stat: File,
+    letter: Letter,
     /// How long it has run; without it one wait cannot be told from the next.
     ran: Option<File>,
 }
@@ -16,10 +39,10 @@ pub(super) struct State {
 impl State {
     pub(super) fn of_this_thread() -> io::Result<Self> {
         let state = State {
-            stat: File::open("/proc/thread-self/stat")?,
+            letter: Letter::of_this_thread()?,
             ran: File::open("/proc/thread-self/schedstat").ok(),
         };
-        match state.letter() {
+        match state.letter.read() {
             // It is reading.
             Some(b'R') => Ok(state),
             other => Err(io::Error::new(
@@ -27,14 +50,6 @@ impl State {
                 format!("/proc/thread-self/stat says that a running thread is in state {other:?}"),
             )),
         }
-    }
-
-    fn letter(&self) -> Option<u8> {
-        // "17 (name) S 1 ...": the name may have anything in it, the rest are numbers.
-        let mut line = [0; 512];
-        let length = self.stat.read_at(&mut line, 0).ok()?;
-        let name_ends = line[..length].iter().rposition(|&byte| byte == b')')?;
-        line[..length].get(name_ends + 2).copied()
     }
 
     /// Nanoseconds on a processor: they do not change during a wait, and do between two.
@@ -48,14 +63,15 @@ impl State {
 
 impl Presence for State {
     fn wait(&self) -> Option<ThreadWait> {
-        match self.letter()? {
-            // Sleeping, in an uninterruptible sleep, stopped, or traced.
-            b'S' | b'D' | b'T' | b't' => Some(ThreadWait {
-                number: self.ran().unwrap_or(0),
-                began: None,
-            }),
-            _ => None,
-        }
+        self.letter.is_of_a_wait().then(|| ThreadWait {
+            number: self.ran().unwrap_or(0),
+            began: None,
+        })
+    }
+
+    /// The second of two looks has just said so.
+    fn lasts(&self, _: ThreadWait) -> bool {
+        true
     }
 }
 
@@ -66,7 +82,7 @@ mod tests {
     #[test]
     fn a_name_with_brackets_is_a_name() {
         let thread = std::thread::Builder::new().name("a) S (b) D".into());
-        let state = thread.spawn(|| State::of_this_thread().map(|state| state.letter()));
+        let state = thread.spawn(|| State::of_this_thread().map(|state| state.letter.read()));
         assert_eq!(state.unwrap().join().unwrap().unwrap(), Some(b'R'));
     }
 }
