@@ -162,7 +162,7 @@ pub enum Notice {
     Auto,
     /// Records of each worker's context switches, which the kernel keeps (`perf_event_open`, of the
     /// process's own threads). A look costs nothing, each switch of a worker some tenths of a
-    /// microsecond, and each worker a descriptor and two pages. Making the port fails with the reason
+    /// microsecond, and each worker two descriptors and two pages. Making the port fails with the reason
     /// where this is refused, as in most containers.
     PerfEvents,
     /// Workers' states in `/proc`, read while packets wait and nobody may take them. Each worker
