@@ -1020,20 +1020,15 @@ impl<F: Fifo> State<F> {
         self.replaces_absent() && self.active < self.config.concurrency
     }
 
-    /// Whether somebody can now or soon, the latter only if who is in a wait stays there. The limit may be reached by a
-    /// leader that was taken over from, and blocks, and at which nobody has looked since, because nothing waited. Where
-    /// a look costs nothing; the one that has left the engine has read the clock.
-    fn look_who_lets_take_over(&mut self) -> (bool, bool) {
-        let looks = !self.may_take_over()
-            && self.replaces_absent()
+    /// Whether somebody can after all: the limit is reached by a leader that was taken over from, and blocks, and at
+    /// which nobody has looked since, because nothing waited. Where a look costs nothing; the one that has left the
+    /// engine has read the clock.
+    fn finds_who_blocks(&mut self) -> bool {
+        let clock = self.clock;
+        self.replaces_absent()
             && self.leader.is_none()
-            && self.config.look_every.is_zero();
-        if looks {
-            let clock = self.clock;
-            self.look(|| clock);
-        }
-        let now = self.may_take_over();
-        (now, now || (looks && self.suspicion))
+            && self.config.look_every.is_zero()
+            && self.look(|| clock)
     }
 
     fn stand_by(&mut self, me: WorkerId, call: &mut Call, wakes: &mut Wakes) -> Next<F::Packet> {
@@ -1070,7 +1065,9 @@ impl<F: Fifo> State<F> {
             wakes.push(Wake::StopAlarm);
             return;
         }
-        let (take_over, soon) = self.look_who_lets_take_over();
+        let take_over = self.may_take_over() || self.finds_who_blocks();
+        // If whoever is in a wait stays there, it can be told by then.
+        let soon = take_over || (self.suspicion && self.replaces_absent());
         if take_over || self.alarms_in_a_row < ALARMS {
             self.alarms_in_a_row += u32::from(!take_over);
             self.alarms += 1;

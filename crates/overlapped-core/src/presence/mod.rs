@@ -15,11 +15,14 @@
 //!   watcher does most of it; a thread at which nobody looks costs nothing.
 //! * **Nothing.** What remains is the explicit guard, and the rescue release after a bound.
 //!
-//! A lock that is held for a few microseconds is no reason to wake another worker, so the queue asks how long
-//! a wait has lasted. Perf events say when it began (but in a time namespace with a clock of its own). Thread states do not, but tell one wait from the next, so that the
-//! queue can see whether a thread is still in the wait in which it was found before. A thread that has been woken, and waits for a processor,
-//! is ready by its state, but waits by the records until it runs. So before the records are believed the state is
-//! asked as well, which is once for each block.
+//! A lock that is held for a few microseconds is no reason to wake another worker, so the queue asks
+//! how long a wait has lasted. Perf events say when it began, unless the process is in a time namespace
+//! whose clock is another. Thread states do not, but tell one wait from the next, so that the queue can
+//! see whether a thread is still in the wait in which it was found before.
+//!
+//! A thread that has been woken, and waits for a processor, is ready by its state, but waits by the
+//! records until it runs. So before the records are believed the state is asked as well, which is once
+//! for each block.
 //!
 //! What is not a block: being preempted, yielding, and computing for however long. What is one: any
 //! other wait, page faults and being stopped included. Waits inside the port are none, because the

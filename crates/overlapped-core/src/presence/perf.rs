@@ -2,8 +2,8 @@
 //!
 //! The event counts nothing (a "dummy" software event); it is there for the records that come with
 //! it. They go into a ring of one page that is mapped read-only, so the kernel overwrites the
-//! oldest and needs nobody to read it. The page before it says up to where it has written. Each record has
-//! the time, by the port's clock, so that one look says how long a wait has lasted.
+//! oldest and needs nobody to read it. The page before it says up to where it has written. Each
+//! record has the time, by the port's clock, so that one look says how long a wait has lasted.
 
 use std::cell::Cell;
 use std::io;
@@ -206,11 +206,8 @@ impl Presence for Records {
     }
 
     fn lasts(&self, wait: ThreadWait) -> bool {
-        if self
-            .letter
-            .as_ref()
-            .is_some_and(|letter| !letter.is_of_a_wait())
-        {
+        let woken = |letter: &Letter| !letter.is_of_a_wait();
+        if self.letter.as_ref().is_some_and(woken) {
             // It will run before it waits again.
             self.over.set(wait.number);
         }
@@ -231,10 +228,11 @@ impl Drop for Records {
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc::channel;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use super::*;
-    use crate::engine::direct::now;
+    use crate::engine::System;
+    use crate::engine::epoll::Epoll;
 
     #[test]
     fn a_time_namespace_has_another_clock() {
@@ -248,65 +246,57 @@ mod tests {
         assert!(!is_without_offset(""));
     }
 
-    /// CC-8: one look says since when, by the clock of the engines.
-    #[test]
-    fn a_wait_is_dated_by_the_ports_clock() {
+    /// Runs the test beside a thread that is in this wait, if records can be had.
+    fn with_a_wait(test: impl FnOnce(&mut Records, ThreadWait)) {
         let (of_it, records) = channel();
         let (wake, woken) = channel::<()>();
-        let before = now();
         let thread = std::thread::spawn(move || {
             of_it.send(Records::of_this_thread()).unwrap();
             let _ = woken.recv();
         });
         match records.recv().unwrap() {
             Err(error) => eprintln!("not tested here: {error}"),
-            Ok(records) => {
+            Ok(mut records) => {
+                let began = Instant::now();
                 let wait = loop {
                     match records.wait() {
                         Some(wait) => break wait,
                         None => std::thread::yield_now(),
                     }
-                    assert!(now() - before < 60_000_000_000, "never waited");
+                    assert!(began.elapsed() < Duration::from_secs(60), "never waited");
                 };
-                // The kernel's way of reading the clock anywhere is out by a little at times.
-                let little = Duration::from_millis(1).as_nanos() as u64;
-                assert!(records.lasts(wait));
-                match wait.began {
-                    Some(began) => assert!((before - little..now() + little).contains(&began)),
-                    None => assert!(!has_the_kernels_clock()),
-                }
+                test(&mut records, wait);
             }
         }
         drop(wake);
         thread.join().unwrap();
     }
 
+    /// CC-8: one look says since when, by the clock of the engines.
+    #[test]
+    fn a_wait_is_dated_by_the_ports_clock() {
+        let port = Epoll::new().unwrap();
+        let before = port.now();
+        with_a_wait(|records, wait| {
+            assert!(records.lasts(wait));
+            // The kernel's way of reading the clock anywhere is out by a little at times.
+            let little = Duration::from_millis(1).as_nanos() as u64;
+            match wait.began {
+                Some(began) => assert!((before - little..port.now() + little).contains(&began)),
+                None => assert!(!has_the_kernels_clock()),
+            }
+        });
+    }
+
     /// CC-6: one that was woken has no record of it before it runs, but is no longer in that wait.
     #[test]
     fn a_wait_that_was_found_to_be_over_is_none() {
-        if let Err(error) = Records::of_this_thread() {
-            eprintln!("not tested here: {error}");
-            return;
-        }
-        let (of_it, other) = channel();
-        let (wake, woken) = channel::<()>();
-        let thread = std::thread::spawn(move || {
-            of_it.send(Records::of_this_thread().unwrap()).unwrap();
-            let _ = woken.recv();
+        with_a_wait(|records, wait| {
+            // As if it had been woken: the thread of the test runs.
+            let its_own = records.letter.replace(Letter::of_this_thread().unwrap());
+            assert!(!records.lasts(wait));
+            records.letter = its_own;
+            assert_eq!((records.wait(), records.lasts(wait)), (None, false));
         });
-        let mut other = other.recv().unwrap();
-        let wait = loop {
-            match other.wait() {
-                Some(wait) => break wait,
-                None => std::thread::yield_now(),
-            }
-        };
-        // As if it had been woken: this one runs.
-        let its_own = std::mem::replace(&mut other.letter, Letter::of_this_thread().ok());
-        assert!(!other.lasts(wait));
-        other.letter = its_own;
-        assert_eq!((other.wait(), other.lasts(wait)), (None, false));
-        drop(wake);
-        thread.join().unwrap();
     }
 }
